@@ -1,0 +1,5 @@
+//! Brings an AWS system home after a regional disaster.
+pub mod digest;
+pub mod model;
+pub mod profile;
+pub mod store;

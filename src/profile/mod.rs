@@ -1,0 +1,427 @@
+//! The profile: which stores, which policies, how writes are fenced and how customers return.
+
+mod store;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use serde::Deserialize;
+
+use crate::model::{Percent, Timestamp};
+
+/// A whole profile.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Profile {
+    /// Its name; also the default session folder's.
+    pub name: String,
+    /// T0: the last instant the primary accepted authoritative writes; absent until there is a disaster.
+    pub disaster_at: Option<Timestamp>,
+    /// Tb: what dr's data represented at failover; defaults to `disaster_at`.
+    pub dr_as_of: Option<Timestamp>,
+    /// How the primary Region is reached.
+    pub primary: SideProfile,
+    /// How the dr Region is reached.
+    pub dr: SideProfile,
+    /// The stores, in the order they are handled.
+    #[serde(rename = "store")]
+    pub stores: Vec<StoreProfile>,
+    /// How writes to dr are stopped, and how that is proved.
+    pub freeze: Option<FreezeProfile>,
+    /// How customers are returned.
+    pub cutover: Option<CutoverProfile>,
+    /// Bounds on what this machine spends.
+    #[serde(default)]
+    pub machine: MachineProfile,
+}
+
+/// How one side is reached. Each side has credentials and endpoints of its own.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SideProfile {
+    /// The AWS Region.
+    pub region: String,
+    /// A named profile of the AWS configuration files.
+    pub aws_profile: Option<String>,
+    /// A role to assume.
+    pub role_arn: Option<String>,
+    /// The account this side must turn out to be.
+    pub account: Option<String>,
+    /// An endpoint for every service of this side, for test servers.
+    pub endpoint_url: Option<String>,
+    /// Endpoints by service: `dynamodb`, `s3`, `rds`, `route53`, `sts`.
+    #[serde(default)]
+    pub endpoints: BTreeMap<String, String>,
+    /// Credentials given in the profile, for test servers and isolated accounts.
+    pub credentials: Option<CredentialsProfile>,
+}
+
+/// Static credentials; each may be `${ENV}`.
+#[derive(Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CredentialsProfile {
+    /// The access key id.
+    pub access_key_id: String,
+    /// The secret access key.
+    pub secret_access_key: Secret,
+    /// The session token of temporary credentials.
+    pub session_token: Option<Secret>,
+}
+
+impl std::fmt::Debug for CredentialsProfile {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("CredentialsProfile(..)")
+    }
+}
+
+/// A secret; never shown.
+#[derive(Clone, Deserialize)]
+#[serde(transparent)]
+pub struct Secret(pub String);
+
+impl std::fmt::Debug for Secret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Secret(..)")
+    }
+}
+
+/// One store: what it is on both sides, and how its differences are decided.
+#[derive(Debug, Clone)]
+pub struct StoreProfile {
+    /// Its name, unique in the profile.
+    pub name: String,
+    /// The resources on both sides, by kind.
+    pub resources: Resources,
+    /// Where the base comes from.
+    pub base: BaseProfile,
+    /// How differences are decided.
+    pub policy: PolicyProfile,
+    /// Rates that must not be passed.
+    pub limits: LimitsProfile,
+}
+
+/// Both sides of one store.
+#[derive(Debug, Clone)]
+pub enum Resources {
+    /// `kind = "memory"`: the reference store; a name in this process, for drills and tests.
+    Memory {
+        /// The primary's name.
+        primary: String,
+        /// dr's name.
+        dr: String,
+    },
+    /// `kind = "dynamodb"`.
+    DynamoDb {
+        /// The primary table.
+        primary: TableProfile,
+        /// The dr table.
+        dr: TableProfile,
+        /// An attribute that every write changes: then it alone guards a write.
+        version_attribute: Option<String>,
+        /// An attribute that orders writes, for `conflict = "newest"`.
+        newest_attribute: Option<String>,
+    },
+    /// `kind = "s3"`.
+    S3 {
+        /// The primary bucket.
+        primary: BucketProfile,
+        /// The dr bucket.
+        dr: BucketProfile,
+    },
+    /// `kind = "postgres"`.
+    Postgres {
+        /// The primary database.
+        primary: DatabaseProfile,
+        /// The dr database.
+        dr: DatabaseProfile,
+        /// Tables as `schema.table`, with `*` and `?` wildcards.
+        tables: Vec<String>,
+        /// A column that orders writes, for `conflict = "newest"`.
+        newest_column: Option<String>,
+    },
+}
+
+/// A DynamoDB table.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TableProfile {
+    /// Its name.
+    pub table: String,
+}
+
+/// An S3 bucket, or the part of it under a prefix; keys are compared without the prefix.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BucketProfile {
+    /// Its name.
+    pub bucket: String,
+    /// Only keys that begin so.
+    #[serde(default)]
+    pub prefix: String,
+}
+
+/// A database, by URL or as RDS knows it.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DatabaseProfile {
+    /// `postgres://user@host:port/database`, without a password.
+    pub url: Option<String>,
+    /// An RDS instance identifier; its endpoint is asked of RDS.
+    pub instance: Option<String>,
+    /// An RDS cluster identifier; its writer endpoint is asked of RDS.
+    pub cluster: Option<String>,
+    /// The database, with `instance` or `cluster`.
+    pub database: Option<String>,
+    /// The user, with `instance` or `cluster`.
+    pub user: Option<String>,
+    /// The password; may be `${ENV}`.
+    pub password: Option<Secret>,
+    /// Whether TLS is required: `disable`, `require` (default beyond loopback).
+    pub tls: Option<TlsMode>,
+}
+
+/// Whether a connection is encrypted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum TlsMode {
+    /// Plain text; for loopback and tunnels.
+    Disable,
+    /// Encrypted and verified against the system's and, where given, RDS's certificates.
+    Require,
+}
+
+/// Where the base comes from.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum BaseProfile {
+    /// No base: differences stay unattributed.
+    #[default]
+    None,
+    /// A checkpoint by name, or a path.
+    Checkpoint(String),
+    /// A table restored aside, in the primary's Region.
+    Table(String),
+    /// A database restored aside, on the primary's server, by name or URL.
+    Database(String),
+    /// The version history of a bucket.
+    Versions,
+}
+
+/// How differences are decided.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct PolicyProfile {
+    /// Both sides changed, to different contents.
+    pub conflict: ConflictPolicy,
+    /// Only the primary changed.
+    pub stranded: StrandedPolicy,
+    /// They differ and no base tells who changed.
+    pub unattributed: UnattributedPolicy,
+    /// When the primary's items may be deleted.
+    pub deletes: DeletePolicy,
+    /// A plan that deletes more than this share of the primary's items is held.
+    pub delete_limit_percent: Percent,
+    /// A plan that overwrites more than this share of the primary's items is held.
+    pub overwrite_limit_percent: Percent,
+    /// How much older than Tb a base may be before what rests on it is held.
+    pub base_age_tolerance_seconds: u64,
+}
+
+impl Default for PolicyProfile {
+    fn default() -> Self {
+        PolicyProfile {
+            conflict: ConflictPolicy::Hold,
+            stranded: StrandedPolicy::Keep,
+            unattributed: UnattributedPolicy::Hold,
+            deletes: DeletePolicy::BaseProved,
+            delete_limit_percent: Percent::new(20).expect("20 is at most 100"),
+            overwrite_limit_percent: Percent::new(50).expect("50 is at most 100"),
+            base_age_tolerance_seconds: 300,
+        }
+    }
+}
+
+/// What to do with a conflict.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ConflictPolicy {
+    /// A person decides.
+    Hold,
+    /// dr's contents win.
+    DrWins,
+    /// The primary's contents win; an accepted difference.
+    PrimaryWins,
+    /// The newer by the declared attribute or column wins.
+    Newest,
+}
+
+/// What to do with a write that only the primary has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum StrandedPolicy {
+    /// It stays; an accepted difference.
+    Keep,
+    /// A person decides.
+    Hold,
+    /// dr's older contents replace it.
+    Overwrite,
+}
+
+/// What to do where no base tells who changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum UnattributedPolicy {
+    /// A person decides.
+    Hold,
+    /// dr's contents win; nothing is deleted.
+    DrWins,
+    /// The primary becomes what dr is, deletes included.
+    Mirror,
+}
+
+/// When the primary's items may be deleted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum DeletePolicy {
+    /// Only when the base proves that dr deleted it.
+    BaseProved,
+    /// Also without a base, where `unattributed = "mirror"`.
+    Mirror,
+    /// Never; such items are held.
+    Never,
+}
+
+/// Rates that must not be passed; 0 is no limit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct LimitsProfile {
+    /// Items read per second and side.
+    pub reads_per_second: u32,
+    /// Items written per second.
+    pub writes_per_second: u32,
+}
+
+impl Default for LimitsProfile {
+    fn default() -> Self {
+        LimitsProfile { reads_per_second: 0, writes_per_second: 200 }
+    }
+}
+
+/// How writes to dr are stopped.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FreezeProfile {
+    /// Stops the writers; run once, must exit 0.
+    pub command: Vec<String>,
+    /// A write to dr as the application would do it: the fence is proved when it fails (any exit but 0).
+    pub negative_write_test: Option<Vec<String>>,
+    /// How long dr must be read unchanged, in seconds, where there is no negative write test.
+    #[serde(default = "default_quiet_seconds")]
+    pub quiet_seconds: u64,
+    /// How long each command may run, in seconds.
+    #[serde(default = "default_command_timeout_seconds")]
+    pub timeout_seconds: u64,
+}
+
+/// How customers are returned.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CutoverProfile {
+    /// The hosted zone's id.
+    pub hosted_zone: String,
+    /// The weighted record pair.
+    pub record: RecordProfile,
+    /// The primary's share at each stage, ascending, ending in 100.
+    pub stages: Vec<Percent>,
+    /// How long each stage is watched, in seconds.
+    pub hold_seconds: u64,
+    /// How health is judged between stages.
+    pub health: Option<HealthProfile>,
+    /// How old a certificate may be, in seconds.
+    #[serde(default = "default_certificate_age_seconds_max")]
+    pub certificate_age_seconds_max: u64,
+    /// How long a change may take to reach all DNS servers, in seconds.
+    #[serde(default = "default_insync_timeout_seconds")]
+    pub insync_timeout_seconds: u64,
+}
+
+/// A weighted record pair.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RecordProfile {
+    /// Its name.
+    pub name: String,
+    /// Its type, for example `A` or `CNAME`.
+    #[serde(rename = "type")]
+    pub record_type: String,
+    /// The primary record's SetIdentifier.
+    pub primary: String,
+    /// The dr record's SetIdentifier.
+    pub dr: String,
+}
+
+/// How health is judged: exactly one way.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct HealthProfile {
+    /// Healthy when a GET answers with a 2xx status.
+    pub url: Option<String>,
+    /// Healthy when the Route 53 health check's checkers report success.
+    pub health_check: Option<String>,
+    /// Healthy when the command exits 0.
+    pub command: Option<Vec<String>>,
+    /// How long one probe may take, in seconds.
+    #[serde(default = "default_probe_timeout_seconds")]
+    pub timeout_seconds: u64,
+    /// Pause between probes, in seconds.
+    #[serde(default = "default_probe_interval_seconds")]
+    pub interval_seconds: u64,
+    /// This many failures in a row are unhealthy.
+    #[serde(default = "default_failures")]
+    pub failures: u32,
+}
+
+/// Bounds on what this machine spends.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct MachineProfile {
+    /// Memory for the leaves of one comparison, in MiB; beyond it they spill to disk.
+    pub memory_mib: u64,
+    /// Partitions read at the same time per side of a store.
+    pub parallel: usize,
+    /// Where to spill; defaults to the session folder.
+    pub spill: Option<PathBuf>,
+}
+
+impl Default for MachineProfile {
+    fn default() -> Self {
+        MachineProfile { memory_mib: 256, parallel: 4, spill: None }
+    }
+}
+
+fn default_quiet_seconds() -> u64 {
+    10
+}
+
+fn default_command_timeout_seconds() -> u64 {
+    60
+}
+
+fn default_certificate_age_seconds_max() -> u64 {
+    900
+}
+
+fn default_insync_timeout_seconds() -> u64 {
+    300
+}
+
+fn default_probe_timeout_seconds() -> u64 {
+    5
+}
+
+fn default_probe_interval_seconds() -> u64 {
+    10
+}
+
+fn default_failures() -> u32 {
+    3
+}

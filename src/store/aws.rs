@@ -1,0 +1,138 @@
+//! One immutable SDK configuration per side, and AWS errors sorted for operators.
+//!
+//! Each side has its own credentials and endpoints: an endpoint from the environment would redirect both sides, so only the
+//! profile's endpoints are used.
+
+use std::error::Error;
+use std::time::Duration;
+
+use aws_config::retry::RetryConfig;
+use aws_config::timeout::TimeoutConfig;
+use aws_config::{BehaviorVersion, Region, SdkConfig};
+use aws_credential_types::Credentials;
+use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
+
+use super::{ErrorKind, StoreError};
+use crate::profile::SideProfile;
+
+/// Tries of one request by the SDK before its error is given up to the caller.
+const ATTEMPTS_MAX: u32 = 4;
+
+/// The SDK configuration of one side.
+pub async fn sdk_config(side: &SideProfile) -> SdkConfig {
+    let timeouts = TimeoutConfig::builder()
+        .connect_timeout(Duration::from_secs(5))
+        .read_timeout(Duration::from_secs(60))
+        .operation_attempt_timeout(Duration::from_secs(120))
+        .build();
+    let mut loader = aws_config::defaults(BehaviorVersion::v2026_01_12())
+        .region(Region::new(side.region.clone()))
+        .retry_config(RetryConfig::standard().with_max_attempts(ATTEMPTS_MAX))
+        .timeout_config(timeouts);
+    if let Some(name) = &side.aws_profile {
+        loader = loader.profile_name(name);
+    }
+    if let Some(given) = &side.credentials {
+        let token = given.session_token.as_ref().map(|token| token.0.clone());
+        let secret = given.secret_access_key.0.clone();
+        loader = loader.credentials_provider(Credentials::new(&given.access_key_id, secret, token, None, "profile"));
+    }
+    let config = loader.load().await;
+    match &side.role_arn {
+        None => config,
+        Some(role) => {
+            let provider = aws_config::sts::AssumeRoleProvider::builder(role)
+                .configure(&config)
+                .session_name("failback")
+                .build()
+                .await;
+            config
+                .into_builder()
+                .credentials_provider(aws_sdk_s3::config::SharedCredentialsProvider::new(provider))
+                .build()
+        }
+    }
+}
+
+/// The endpoint the profile gives for a service (`dynamodb`, `s3`, `rds`, `route53`, `sts`), if it gives one.
+///
+/// Always set it on the service's own config builder (also when `None`), so that no environment variable redirects it.
+pub fn endpoint(side: &SideProfile, service: &str) -> Option<String> {
+    side.endpoints.get(service).or(side.endpoint_url.as_ref()).cloned()
+}
+
+/// The account the side's credentials belong to.
+///
+/// # Errors
+///
+/// As [`store_error`], when STS cannot be asked.
+pub async fn caller_account(side: &SideProfile) -> Result<Option<String>, StoreError> {
+    let config = sdk_config(side).await;
+    let mut builder = aws_sdk_sts::config::Builder::from(&config);
+    builder.set_endpoint_url(endpoint(side, "sts"));
+    let reply = aws_sdk_sts::Client::from_conf(builder.build()).get_caller_identity().send().await;
+    reply.map(|reply| reply.account).map_err(|error| store_error("cannot ask whose credentials these are", error))
+}
+
+/// Sorts an SDK error by what can be done about it; `what` says what failed, lowercase, naming the resource.
+pub fn store_error<E, R>(what: impl Into<String>, error: SdkError<E, R>) -> StoreError
+where
+    E: ProvideErrorMetadata + Error + Send + Sync + 'static,
+    R: std::fmt::Debug + Send + Sync + 'static,
+{
+    let kind = match &error {
+        SdkError::DispatchFailure(_) | SdkError::TimeoutError(_) | SdkError::ResponseError(_) => ErrorKind::Unreachable,
+        SdkError::ServiceError(service) => kind_of_code(service.err().code().unwrap_or_default()),
+        // Credentials that cannot be loaded show as construction failures.
+        SdkError::ConstructionFailure(_) => ErrorKind::Denied,
+        _ => ErrorKind::Other,
+    };
+    let code = error.code().map(str::to_owned);
+    let message = error.message().map(str::to_owned);
+    match (code, message) {
+        (Some(code), Some(message)) => StoreError::caused(kind, what, format!("{code}: {message}")),
+        (Some(code), None) => StoreError::caused(kind, what, code),
+        _ => StoreError::caused(kind, what, error),
+    }
+}
+
+fn kind_of_code(code: &str) -> ErrorKind {
+    match code {
+        "ResourceNotFoundException"
+        | "NoSuchBucket"
+        | "NoSuchHostedZone"
+        | "DBInstanceNotFound"
+        | "DBClusterNotFoundFault"
+        | "NotFound"
+        | "TableNotFoundException"
+        | "NoSuchHealthCheck" => ErrorKind::Missing,
+        "AccessDenied"
+        | "AccessDeniedException"
+        | "UnrecognizedClientException"
+        | "InvalidClientTokenId"
+        | "InvalidAccessKeyId"
+        | "SignatureDoesNotMatch"
+        | "InvalidSignatureException"
+        | "ExpiredToken"
+        | "ExpiredTokenException"
+        | "MissingAuthenticationTokenException"
+        | "Forbidden"
+        | "AuthFailure"
+        | "IncompleteSignature" => ErrorKind::Denied,
+        "ThrottlingException"
+        | "Throttling"
+        | "ProvisionedThroughputExceededException"
+        | "RequestLimitExceeded"
+        | "SlowDown"
+        | "TooManyRequestsException"
+        | "PriorRequestNotComplete"
+        | "LimitExceededException" => ErrorKind::Throttled,
+        "InternalServerError"
+        | "InternalError"
+        | "InternalFailure"
+        | "ServiceUnavailable"
+        | "RequestTimeout"
+        | "ServiceUnavailableException" => ErrorKind::Unreachable,
+        _ => ErrorKind::Other,
+    }
+}

@@ -1,0 +1,142 @@
+//! Where the data lives: one trait to read a side, one to write the primary, one folder per kind of store.
+//!
+//! Adapters hash close to the wire: a scan yields leaves, and contents are fetched only for keys that differ. No SDK type
+//! leaves its folder. Throttling, retrying, dry running and injected faults are wrappers around a store, never flags in it.
+//! The dr side is only ever held as a [`ReadStore`].
+
+pub mod aws;
+mod body;
+mod error;
+mod finding;
+mod write;
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use futures_util::stream::BoxStream;
+
+pub use body::{BodySource, BodyStream};
+pub use error::{ErrorKind, StoreError};
+pub use finding::{Finding, Level, Shape, compare_shapes};
+pub use write::{Counter, Expected, GuardedWrite, Outcome, Wanted};
+
+use crate::model::{Identity, Item, Key, Leaf, StoreId, StoreKind, Timestamp};
+
+/// What a store operation gives.
+pub type Result<T> = std::result::Result<T, StoreError>;
+
+/// Batches of leaves from one partition, in any order; repeats are allowed.
+pub type LeafStream<'a> = BoxStream<'a, Result<Vec<Leaf>>>;
+
+/// How deep [`ReadStore::fetch`] looks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Depth {
+    /// What the store tells without reading bodies.
+    Evidence,
+    /// Everything: bodies are streamed and hashed, so that any two items share a kind of proof.
+    Content,
+}
+
+/// One side of one store, to be read.
+#[async_trait]
+pub trait ReadStore: BodySource {
+    /// Its name in the profile.
+    fn id(&self) -> &StoreId;
+
+    /// What it is.
+    fn kind(&self) -> StoreKind;
+
+    /// Asks which very resource this is.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Missing`] when there is no such resource, and the connection's own.
+    async fn identity(&self) -> Result<Identity>;
+
+    /// The resource's shape (key schema, columns, types): both sides must agree before items can be compared.
+    async fn shape(&self) -> Result<Shape>;
+
+    /// Preflight: what an operator should know of this side before relying on it. Collects, never stops at the first.
+    async fn check(&self) -> Vec<Finding>;
+
+    /// What a comparison of this kind of store does not look at, in words, for the certificate.
+    fn not_checked(&self) -> Vec<String>;
+
+    /// Begins one reading of the whole store, split into about `partitions` parts.
+    async fn begin_scan(&self, partitions: usize) -> Result<Box<dyn Scan + '_>>;
+
+    /// Reads items by key, in the order of `keys`; `None` where there is no such item. Reads are strongly consistent.
+    async fn fetch(&self, keys: &[Key], depth: Depth) -> Result<Vec<Option<Item>>>;
+
+    /// The rank of a key's container: items of a lower rank must exist before those of a higher one (parents before
+    /// children). Known after [`ReadStore::shape`] or [`ReadStore::begin_scan`].
+    fn rank(&self, _key: &Key) -> u32 {
+        0
+    }
+
+    /// Counters that hand out new keys, such as sequences.
+    async fn counters(&self) -> Result<Vec<Counter>> {
+        Ok(Vec::new())
+    }
+}
+
+/// One reading of a whole store; a snapshot where the store has them, held until this is dropped.
+pub trait Scan: Send + Sync {
+    /// Number of partitions, at least 1.
+    fn partitions(&self) -> usize;
+
+    /// The leaves of one partition. May be called again for the same partition after an error.
+    fn leaves(&self, partition: usize) -> LeafStream<'_>;
+
+    /// About how many leaves there are, for progress only.
+    fn estimate(&self) -> Option<u64>;
+}
+
+/// The primary side of one store, to be written.
+#[async_trait]
+pub trait WriteStore: ReadStore {
+    /// Applies guarded writes and tells the outcome of each, in order. Repeating a write changes nothing.
+    ///
+    /// # Errors
+    ///
+    /// An error says nothing of any write in the batch: read the items again.
+    async fn apply(&self, writes: &[GuardedWrite<'_>]) -> Result<Vec<Outcome>>;
+
+    /// Makes sure that `item`, as it is now on this side, can be restored later from its contents alone; copies a body
+    /// that a write would destroy into `saved`.
+    async fn preserve(&self, _item: &Item, _saved: &std::path::Path) -> Result<()> {
+        Ok(())
+    }
+
+    /// Raises counters to at least the given values; a counter is never lowered. Gives those that were raised.
+    async fn raise_counters(&self, _counters: &[Counter]) -> Result<Vec<Counter>> {
+        Ok(Vec::new())
+    }
+
+    /// After all steps: what the guarded writes could not check, such as foreign keys that were switched off.
+    async fn check_constraints(&self) -> Result<Vec<Finding>> {
+        Ok(Vec::new())
+    }
+}
+
+/// Both sides of one store, and the base where one is a store of its own.
+#[derive(Clone)]
+pub struct StorePair {
+    /// Its name in the profile.
+    pub id: StoreId,
+    /// The side that is written.
+    pub primary: Arc<dyn WriteStore>,
+    /// The side that is read.
+    pub dr: Arc<dyn ReadStore>,
+    /// The base, when it is read from a store (a table or database restored aside, or version history).
+    pub base: Option<BaseStore>,
+}
+
+/// A base that is read from a store.
+#[derive(Clone)]
+pub struct BaseStore {
+    /// The store that holds the base.
+    pub store: Arc<dyn ReadStore>,
+    /// The instant it stands for, where the store can tell.
+    pub as_of: Option<Timestamp>,
+}

