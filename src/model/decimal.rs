@@ -1,5 +1,6 @@
 //! Exact decimal numbers in one normal form.
 
+use std::cmp::Ordering;
 use std::fmt;
 use std::str::FromStr;
 
@@ -38,6 +39,12 @@ impl Decimal {
         Decimal { negative, digits: kept.into(), exponent: exponent.saturating_add(dropped) }
     }
 
+    /// Normal forms compare by the power of ten of their first digit, then digit by digit.
+    fn cmp_magnitude(&self, other: &Self) -> Ordering {
+        let leading = |number: &Decimal| number.exponent.saturating_add(number.digits.len() as i64);
+        leading(self).cmp(&leading(other)).then_with(|| self.digits.cmp(&other.digits))
+    }
+
     /// The canonical text `[-]digitsEexponent`, for example `15E-1` for 1.5 and `0E0` for zero.
     pub fn canonical(&self) -> String {
         let sign = if self.negative { "-" } else { "" };
@@ -70,6 +77,28 @@ impl FromStr for Decimal {
 impl From<i64> for Decimal {
     fn from(number: i64) -> Self {
         Decimal::normalise(number < 0, &number.unsigned_abs().to_string(), 0)
+    }
+}
+
+impl Ord for Decimal {
+    /// By numeric value.
+    fn cmp(&self, other: &Self) -> Ordering {
+        let sign = |number: &Decimal| match (&*number.digits == "0", number.negative) {
+            (true, _) => 0,
+            (false, true) => -1,
+            (false, false) => 1,
+        };
+        match (sign(self), sign(other)) {
+            (mine, theirs) if mine != theirs => mine.cmp(&theirs),
+            (-1, _) => other.cmp_magnitude(self),
+            _ => self.cmp_magnitude(other),
+        }
+    }
+}
+
+impl PartialOrd for Decimal {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
     }
 }
 
@@ -130,6 +159,13 @@ mod tests {
         }
         assert_eq!("12345.6789".parse::<Decimal>().expect("a number").to_string(), "12345.6789");
         assert_eq!("0.5".parse::<Decimal>().expect("a number").to_string(), "0.5");
+    }
+
+    #[test]
+    fn numbers_order_by_value_not_by_spelling() {
+        let ascending = ["-1E130", "-10", "-9", "-0.5", "0", "1E-130", "0.05", "0.5", "1", "9", "10", "10.5", "9E125"];
+        let numbers: Vec<Decimal> = ascending.iter().map(|text| text.parse().expect("a number")).collect();
+        assert!(numbers.windows(2).all(|pair| pair[0] < pair[1]));
     }
 
     #[test]

@@ -1,0 +1,93 @@
+//! The base: a manifest of an earlier day, or a store restored aside.
+
+use serde::{Deserialize, Serialize};
+
+use super::{CompareError, Progress, Reading, Settings, read_side};
+use crate::digest::manifest::Manifest;
+use crate::model::{Clock, Leaf, Side, StoreId, Timestamp};
+use crate::store::BaseStore;
+
+/// Where the base of one store comes from.
+#[derive(Clone)]
+pub enum Base {
+    /// There is none.
+    None,
+    /// A manifest written while both sides were in step.
+    Manifest(Manifest),
+    /// A store that holds the state at Tb.
+    Store(BaseStore),
+}
+
+/// What is known of a base.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BaseSummary {
+    /// `checkpoint` or `store`.
+    pub kind: String,
+    /// Number of its items.
+    pub items: u64,
+    /// The instant it stands for, where that is known.
+    pub as_of: Option<Timestamp>,
+}
+
+/// The leaves of a base, readable by bucket.
+pub(super) enum BaseBuckets {
+    None,
+    Manifest(Manifest),
+    Reading(Reading, Option<Timestamp>),
+}
+
+impl Base {
+    /// The instant the base stands for.
+    pub fn as_of(&self) -> Option<Timestamp> {
+        match self {
+            Base::None => None,
+            Base::Manifest(manifest) => Some(manifest.header.read_from),
+            Base::Store(base) => base.as_of,
+        }
+    }
+
+    pub(super) async fn read(
+        &self,
+        _store: &StoreId,
+        budget_bytes: usize,
+        settings: &Settings,
+        clock: &dyn Clock,
+        progress: &dyn Progress,
+    ) -> Result<BaseBuckets, CompareError> {
+        Ok(match self {
+            Base::None => BaseBuckets::None,
+            Base::Manifest(manifest) => BaseBuckets::Manifest(manifest.clone()),
+            Base::Store(base) => {
+                let reading =
+                    read_side(base.store.as_ref(), Side::Base, budget_bytes, settings, clock, progress).await?;
+                BaseBuckets::Reading(reading, base.as_of)
+            }
+        })
+    }
+}
+
+impl BaseBuckets {
+    pub(super) fn leaves(&self, store: &StoreId, index: usize) -> Result<Option<Vec<Leaf>>, CompareError> {
+        match self {
+            BaseBuckets::None => Ok(None),
+            BaseBuckets::Manifest(manifest) => {
+                manifest.read(index).map(Some).map_err(|source| CompareError::Manifest { store: store.clone(), source })
+            }
+            BaseBuckets::Reading(reading, _) => reading
+                .buckets
+                .read(index)
+                .map(|bucket| Some(bucket.leaves))
+                .map_err(|source| CompareError::Sink { store: store.clone(), source }),
+        }
+    }
+
+    pub(super) fn summary(&self) -> Option<BaseSummary> {
+        match self {
+            BaseBuckets::None => None,
+            BaseBuckets::Manifest(manifest) => {
+                Some(BaseSummary { kind: "checkpoint".into(), items: 0, as_of: Some(manifest.header.read_from) })
+            }
+            BaseBuckets::Reading(_, as_of) => Some(BaseSummary { kind: "store".into(), items: 0, as_of: *as_of }),
+        }
+    }
+}

@@ -1,0 +1,195 @@
+//! Reads every difference once more before it counts.
+//!
+//! Under live writers a leaf may be old by the time it is joined, and two items may be equal though their leaves were made
+//! from different kinds of proof. Leaves are put right here, so that the roots are those of what was last read.
+
+use std::collections::BTreeMap;
+
+use super::{BucketPair, CompareError, Settings};
+
+use crate::diff::{BaseFacts, BaseState, Candidate, DeltaLine, Facts, classify};
+use crate::model::{Change, Clock, Digest, Item, Key, Leaf, Side, Timestamp, Value, Verdict};
+use crate::store::{Depth, StorePair};
+
+/// Keys read again in one request to a store.
+const KEYS_AT_ONCE: usize = 400;
+
+/// What became of the candidates of one bucket.
+#[derive(Default)]
+pub(super) struct Settled {
+    pub unchanged: u64,
+    pub converged: u64,
+    pub delta: Vec<DeltaLine>,
+}
+
+type Images = (Option<Item>, Option<Item>);
+type Patches = BTreeMap<Key, Option<Leaf>>;
+
+pub(super) async fn settle(
+    pair: &StorePair,
+    bucket: &mut BucketPair,
+    settings: &Settings,
+    clock: &dyn Clock,
+) -> Result<Settled, CompareError> {
+    let mut settled = Settled::default();
+    let (mut primary_patches, mut dr_patches) = (Patches::new(), Patches::new());
+    for candidates in bucket.joined.candidates.chunks(KEYS_AT_ONCE) {
+        let images = read_again(pair, candidates).await?;
+        for (candidate, (mut primary, mut dr)) in candidates.iter().zip(images) {
+            let same = share_proof(&mut primary, &mut dr);
+            let facts = facts_of(candidate.base, same, &primary, &dr, clock.now());
+            match classify(facts) {
+                Verdict::Unchanged if primary.is_some() => settled.unchanged += 1,
+                Verdict::Converged => settled.converged += 1,
+                verdict if verdict.is_difference() => {
+                    settled.delta.extend(line_of(pair, candidate, verdict, &primary, &dr, settings));
+                }
+                // Both sides lost the item since it was scanned, and no base had it: there is nothing to count.
+                _ => {}
+            }
+            primary_patches.insert(candidate.key.clone(), primary.map(|item| item.leaf()));
+            dr_patches.insert(candidate.key.clone(), dr.map(|item| item.leaf()));
+        }
+    }
+    patch(&mut bucket.primary.leaves, primary_patches);
+    patch(&mut bucket.dr.leaves, dr_patches);
+    Ok(settled)
+}
+
+/// Reads candidates on both sides, and again by content where they share no kind of proof or none that the base knows.
+async fn read_again(pair: &StorePair, candidates: &[Candidate]) -> Result<Vec<Images>, CompareError> {
+    let keys: Vec<Key> = candidates.iter().map(|candidate| candidate.key.clone()).collect();
+    let mut images = fetch_both(pair, &keys, Depth::Evidence).await?;
+    let doubtful: Vec<usize> = (0..keys.len()).filter(|at| is_doubtful(candidates[*at].base, &images[*at])).collect();
+    if !doubtful.is_empty() {
+        let keys: Vec<Key> = doubtful.iter().map(|at| keys[*at].clone()).collect();
+        let by_content = fetch_both(pair, &keys, Depth::Content).await?;
+        for (at, image) in doubtful.into_iter().zip(by_content) {
+            images[at] = image;
+        }
+    }
+    Ok(images)
+}
+
+async fn fetch_both(pair: &StorePair, keys: &[Key], depth: Depth) -> Result<Vec<Images>, CompareError> {
+    let read = |store: &StorePair, side| {
+        let store = store.id.clone();
+        move |source| CompareError::Read { store, side, source }
+    };
+    let (primary, dr) = futures_util::join!(pair.primary.fetch(keys, depth), pair.dr.fetch(keys, depth));
+    let primary = primary.map_err(read(pair, Side::Primary))?;
+    let dr = dr.map_err(read(pair, Side::Dr))?;
+    Ok(primary.into_iter().zip(dr).collect())
+}
+
+fn is_doubtful(base: BaseState, images: &Images) -> bool {
+    let has_evidence = |item: &Option<Item>| item.as_ref().is_some_and(|item| !item.evidence.is_empty());
+    let undecided = matches!(images, (Some(primary), Some(dr)) if primary.same_as(dr).is_none());
+    let unknown_to_base = match base {
+        BaseState::Present(digest) => {
+            let proved = |item: &Option<Item>| item.as_ref().is_some_and(|item| item.is_proved_by(&digest));
+            !proved(&images.0) && !proved(&images.1)
+        }
+        _ => false,
+    };
+    undecided || (unknown_to_base && (has_evidence(&images.0) || has_evidence(&images.1)))
+}
+
+/// Whether both are the same; when they are by another proof than their main digests, both get the digest of that proof.
+fn share_proof(primary: &mut Option<Item>, dr: &mut Option<Item>) -> bool {
+    let (Some(primary), Some(dr)) = (primary.as_mut(), dr.as_mut()) else {
+        return primary.is_none() && dr.is_none();
+    };
+    if primary.same_as(dr) != Some(true) {
+        return false;
+    }
+    if primary.digest != dr.digest {
+        let shared = primary.evidence.iter().find(|mine| dr.evidence.contains(mine)).map(|mine| mine.digest);
+        let digest = shared.expect("items that are the same by evidence share a proof");
+        (primary.digest, dr.digest) = (digest, digest);
+    }
+    true
+}
+
+fn facts_of(base: BaseState, same: bool, primary: &Option<Item>, dr: &Option<Item>, now: Timestamp) -> Facts {
+    let equals_base = |item: &Option<Item>, base: Option<Digest>| match (item, base) {
+        (None, None) => true,
+        (Some(item), Some(digest)) => item.is_proved_by(&digest),
+        _ => false,
+    };
+    let against = |digest| BaseFacts { primary_same: equals_base(primary, digest), dr_same: equals_base(dr, digest) };
+    let base = match base {
+        BaseState::Unknown => None,
+        BaseState::Absent => Some(against(None)),
+        BaseState::Present(digest) => Some(against(Some(digest))),
+    };
+    let expired = |item: &Item| item.expires_at.is_some_and(|at| at <= now);
+    let expired_on_one_side = match (primary, dr) {
+        (Some(item), None) | (None, Some(item)) => expired(item),
+        _ => false,
+    };
+    Facts { sides_same: same, base, expired_on_one_side }
+}
+
+fn line_of(
+    pair: &StorePair,
+    candidate: &Candidate,
+    verdict: Verdict,
+    primary: &Option<Item>,
+    dr: &Option<Item>,
+    settings: &Settings,
+) -> Option<DeltaLine> {
+    let change = Change::between(primary.as_ref(), dr.as_ref())?;
+    let (key, canonical_key) = DeltaLine::key_fields(pair.primary.kind(), &candidate.key);
+    let primary_untouched = match candidate.base {
+        BaseState::Unknown => false,
+        BaseState::Absent => primary.is_none(),
+        BaseState::Present(digest) => primary.as_ref().is_some_and(|item| item.is_proved_by(&digest)),
+    };
+    let hold = [primary, dr].into_iter().flatten().find_map(|item| item.hold.clone());
+    Some(DeltaLine {
+        store: pair.id.clone(),
+        key,
+        verdict,
+        change,
+        primary: primary.as_ref().map(|item| item.digest),
+        dr: dr.as_ref().map(|item| item.digest),
+        base: candidate.base,
+        canonical_key,
+        bytes: dr.as_ref().or(primary.as_ref()).map_or(0, |item| item.size),
+        primary_untouched,
+        newer: settings.newest_field.as_deref().and_then(|field| newer(field, primary, dr)),
+        hold,
+        rank: pair.primary.rank(&candidate.key),
+    })
+}
+
+/// Which side is newer by a field that both have, of one kind; `None` when it cannot be told or they tie.
+fn newer(field: &str, primary: &Option<Item>, dr: &Option<Item>) -> Option<Side> {
+    let mine = primary.as_ref()?.contents.get(field)?;
+    let theirs = dr.as_ref()?.contents.get(field)?;
+    let order = match (mine, theirs) {
+        (Value::Number(mine), Value::Number(theirs)) => mine.cmp(theirs),
+        (Value::Text(mine), Value::Text(theirs)) => mine.cmp(theirs),
+        (Value::Typed { type_name: a, text: mine }, Value::Typed { type_name: b, text: theirs })
+            if a == b && (a.starts_with("timestamp") || a == "date") =>
+        {
+            mine.cmp(theirs)
+        }
+        _ => return None,
+    };
+    match order {
+        std::cmp::Ordering::Greater => Some(Side::Primary),
+        std::cmp::Ordering::Less => Some(Side::Dr),
+        std::cmp::Ordering::Equal => None,
+    }
+}
+
+fn patch(leaves: &mut Vec<Leaf>, patches: Patches) {
+    if patches.is_empty() {
+        return;
+    }
+    leaves.retain(|leaf| !patches.contains_key(&leaf.key));
+    leaves.extend(patches.into_values().flatten());
+    leaves.sort_by(|a, b| a.key.cmp(&b.key));
+}
