@@ -2,6 +2,8 @@
 pub mod compare;
 pub mod diff;
 pub mod digest;
+pub mod journal;
 pub mod model;
+pub mod plan;
 pub mod profile;
 pub mod store;

@@ -1,0 +1,202 @@
+//! The session's one durable file: a lock, events chained by BLAKE3, the plan, and the first prior image of every step.
+//!
+//! An append returns when the event is on stable storage (SQLite, write-ahead log, synchronous FULL); many events of one
+//! batch share one commit. A file that was torn is what it was at its last commit; a file that was edited or damaged is
+//! told, never guessed around.
+
+mod chain;
+mod event;
+mod lock;
+mod schema;
+mod steps;
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use rusqlite::{Connection, OpenFlags, Transaction};
+
+pub use event::{Event, EventRecord};
+pub use lock::SessionLock;
+pub use steps::{PlanRecord, PlanWriter, PriorImage, Settlement, StepRow, StepState};
+
+use crate::model::{Clock, Timestamp};
+
+/// Version of the journal's tables and events.
+pub const JOURNAL_FORMAT: i64 = 1;
+
+/// The journal's file within the session folder.
+pub const JOURNAL_FILE: &str = "session.sqlite";
+
+/// A journal that cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum JournalError {
+    /// Another process works on this session.
+    #[error("session {} is in use by process {pid}", folder.display())]
+    Locked {
+        /// The session folder.
+        folder: PathBuf,
+        /// The owner, 0 when it could not be read.
+        pid: u32,
+    },
+    /// There is no session here.
+    #[error("there is no session in {}", folder.display())]
+    NoSession {
+        /// The session folder.
+        folder: PathBuf,
+    },
+    /// The folder cannot be used.
+    #[error("cannot use session folder {}", folder.display())]
+    Folder {
+        /// The session folder.
+        folder: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// SQLite failed: for an append, nothing of the batch was kept.
+    #[error("the session's journal failed")]
+    Sqlite(#[from] rusqlite::Error),
+    /// The file is not what was written: a person must look at it.
+    #[error("the journal in {} is damaged: {what}", folder.display())]
+    Damaged {
+        /// The session folder.
+        folder: PathBuf,
+        /// What does not hold.
+        what: String,
+    },
+    /// Another version wrote it.
+    #[error("the journal has format {found}, this program reads {JOURNAL_FORMAT}")]
+    Version {
+        /// The version found.
+        found: i64,
+    },
+    /// An event cannot be written as JSON.
+    #[error("an event cannot be written")]
+    Encode(#[from] serde_json::Error),
+}
+
+/// What a journal operation gives.
+pub type Result<T> = std::result::Result<T, JournalError>;
+
+/// An open journal.
+pub struct Journal {
+    folder: PathBuf,
+    connection: Mutex<Connection>,
+    clock: Arc<dyn Clock>,
+    _lock: Option<SessionLock>,
+}
+
+impl Journal {
+    /// Opens or makes the journal of a session for writing, alone.
+    ///
+    /// # Errors
+    ///
+    /// [`JournalError::Locked`] while another process has it; [`JournalError::Damaged`] when the chain does not hold.
+    pub fn open(folder: &Path, clock: Arc<dyn Clock>) -> Result<Journal> {
+        let folder_error = |source| JournalError::Folder { folder: folder.to_owned(), source };
+        std::fs::create_dir_all(folder).map_err(folder_error)?;
+        restrict(folder, 0o700).map_err(folder_error)?;
+        let lock = SessionLock::take(folder)?;
+        let path = folder.join(JOURNAL_FILE);
+        create_private(&path).map_err(folder_error)?;
+        let connection = Connection::open(&path)?;
+        connection.busy_timeout(std::time::Duration::from_secs(5))?;
+        schema::prepare(&connection).map_err(|error| damaged_if_corrupt(folder, error))?;
+        let journal =
+            Journal { folder: folder.to_owned(), connection: Mutex::new(connection), clock, _lock: Some(lock) };
+        journal.prove()?;
+        Ok(journal)
+    }
+
+    /// Opens the journal of a session for reading, also while another process writes it.
+    ///
+    /// # Errors
+    ///
+    /// [`JournalError::NoSession`] where there is none.
+    pub fn read_only(folder: &Path, clock: Arc<dyn Clock>) -> Result<Journal> {
+        let path = folder.join(JOURNAL_FILE);
+        if !path.exists() {
+            return Err(JournalError::NoSession { folder: folder.to_owned() });
+        }
+        let connection = Connection::open_with_flags(&path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+        connection.busy_timeout(std::time::Duration::from_secs(5))?;
+        connection.pragma_update(None, "query_only", true)?;
+        schema::check_version(&connection).map_err(|error| damaged_if_corrupt(folder, error))?;
+        let journal = Journal { folder: folder.to_owned(), connection: Mutex::new(connection), clock, _lock: None };
+        journal.prove()?;
+        Ok(journal)
+    }
+
+    /// The session folder.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    fn connection(&self) -> MutexGuard<'_, Connection> {
+        self.connection.lock().expect("no journal operation panics while it holds the connection")
+    }
+
+    /// Appends events in one commit; returns when they are on stable storage.
+    ///
+    /// # Errors
+    ///
+    /// [`JournalError`]: nothing of the batch was kept.
+    pub fn append(&self, events: &[Event]) -> Result<()> {
+        self.commit(|transaction, at| chain::append(transaction, at, events))
+    }
+
+    /// Runs one transaction; `work` is given the instant it happens at.
+    fn commit<T>(&self, work: impl FnOnce(&Transaction<'_>, Timestamp) -> Result<T>) -> Result<T> {
+        let mut connection = self.connection();
+        let transaction = connection.transaction()?;
+        let done = work(&transaction, self.clock.now())?;
+        transaction.commit()?;
+        Ok(done)
+    }
+
+    /// All events in order.
+    ///
+    /// # Errors
+    ///
+    /// [`JournalError::Damaged`] when one cannot be read.
+    pub fn events(&self) -> Result<Vec<EventRecord>> {
+        chain::read(&self.connection(), &self.folder)
+    }
+
+    fn prove(&self) -> Result<()> {
+        let connection = self.connection();
+        let verdict: String = connection
+            .query_row("PRAGMA quick_check(1)", [], |row| row.get(0))
+            .map_err(|error| damaged_if_corrupt(&self.folder, error.into()))?;
+        if verdict != "ok" {
+            return Err(JournalError::Damaged { folder: self.folder.clone(), what: verdict });
+        }
+        chain::prove(&connection, &self.folder)
+    }
+}
+
+fn damaged_if_corrupt(folder: &Path, error: JournalError) -> JournalError {
+    use rusqlite::ErrorCode::{DatabaseCorrupt, NotADatabase};
+    match error {
+        JournalError::Sqlite(rusqlite::Error::SqliteFailure(failure, message))
+            if matches!(failure.code, DatabaseCorrupt | NotADatabase) =>
+        {
+            let what = message.unwrap_or_else(|| failure.to_string());
+            JournalError::Damaged { folder: folder.to_owned(), what }
+        }
+        other => other,
+    }
+}
+
+fn restrict(path: &Path, mode: u32) -> std::io::Result<()> {
+    use std::os::unix::fs::PermissionsExt;
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode))
+}
+
+/// Prior images are customers' data: the file is its owner's alone from the first byte.
+fn create_private(path: &Path) -> std::io::Result<()> {
+    use std::os::unix::fs::OpenOptionsExt;
+    std::fs::OpenOptions::new().create(true).append(true).mode(0o600).open(path).map(drop)
+}
+
+#[cfg(test)]
+mod tests;

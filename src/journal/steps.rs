@@ -1,0 +1,447 @@
+//! The plan's steps, what became of them, and the first prior image of each.
+
+use rusqlite::{OptionalExtension, Row, Transaction, params};
+use serde_json::Value as Json;
+
+use super::chain;
+use super::{Event, Journal, JournalError, Result};
+use crate::model::{Digest, Key, StoreId, Timestamp};
+
+/// A plan as the journal keeps it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PlanRecord {
+    /// Its number within the session, from 1.
+    pub number: i64,
+    /// The digest of its steps.
+    pub id: Digest,
+    /// When it was made.
+    pub at: Timestamp,
+    /// Counts by store and the resources it is bound to.
+    pub summary: Json,
+}
+
+/// A step as the journal keeps it: words and digests, no room's types.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StepRow {
+    /// Its place in the plan.
+    pub position: i64,
+    /// The store.
+    pub store: StoreId,
+    /// The key.
+    pub key: Key,
+    /// The key as JSON text.
+    pub key_json: String,
+    /// The verdict's word.
+    pub verdict: String,
+    /// The change's word.
+    pub change: String,
+    /// What the primary held.
+    pub expected: Option<Digest>,
+    /// What it shall hold.
+    pub wanted: Option<Digest>,
+    /// Its phase.
+    pub phase: i64,
+    /// Bytes written.
+    pub bytes: u64,
+    /// What became of it.
+    pub state: StepState,
+    /// Why it was refused or is blocked.
+    pub reason: Option<String>,
+}
+
+/// What became of a step.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StepState {
+    /// Not yet done; a write may have been under way when the process ended.
+    Open,
+    /// Another item stood in the way; tried again together with the others of its phase.
+    Blocked,
+    /// The primary holds what was wanted.
+    Done,
+    /// The primary held something else, or the store would not take it.
+    Refused,
+    /// dr changed since the plan.
+    Stale,
+}
+
+impl StepState {
+    /// All states.
+    pub const ALL: [StepState; 5] =
+        [StepState::Open, StepState::Blocked, StepState::Done, StepState::Refused, StepState::Stale];
+
+    /// The word in the journal.
+    pub fn word(self) -> &'static str {
+        match self {
+            StepState::Open => "open",
+            StepState::Blocked => "blocked",
+            StepState::Done => "done",
+            StepState::Refused => "refused",
+            StepState::Stale => "stale",
+        }
+    }
+
+    fn from_word(word: &str) -> Option<StepState> {
+        StepState::ALL.into_iter().find(|state| state.word() == word)
+    }
+}
+
+/// The first prior image of an item, and how far its replay and undo have come.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PriorImage {
+    /// The store.
+    pub store: StoreId,
+    /// The key.
+    pub key: Key,
+    /// The digest before the first write of this session; `None` where there was no item.
+    pub digest: Option<Digest>,
+    /// The item before, encoded; `None` where there was no item.
+    pub image: Option<Vec<u8>>,
+    /// The digest after the last write of this session.
+    pub after: Option<Digest>,
+    /// The phase of the step.
+    pub phase: i64,
+    /// Whether the write is known to have happened; otherwise the process ended in between, and it may have.
+    pub written: bool,
+}
+
+/// What became of steps, to be recorded in one commit.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settlement {
+    /// The step's place.
+    pub position: i64,
+    /// The store.
+    pub store: StoreId,
+    /// The key.
+    pub key: Key,
+    /// What became of it.
+    pub state: StepState,
+    /// Whether this session wrote the item: then its prior image is needed for undo.
+    pub wrote: bool,
+    /// Why it was refused or is blocked.
+    pub reason: Option<String>,
+}
+
+/// Adds steps and kept items to a plan that is being saved.
+pub struct PlanWriter<'a> {
+    transaction: &'a Transaction<'a>,
+    number: i64,
+    position: i64,
+}
+
+impl PlanWriter<'_> {
+    /// Adds one step; its position is given here.
+    ///
+    /// # Errors
+    ///
+    /// [`JournalError`] when it cannot be stored.
+    pub fn step(&mut self, step: &StepRow) -> Result<()> {
+        self.position += 1;
+        let mut insert = self.transaction.prepare_cached(
+            "INSERT INTO step (plan, position, store, key, key_json, verdict, change, expected, wanted, phase, bytes)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
+        )?;
+        insert.execute(params![
+            self.number,
+            self.position,
+            step.store.0,
+            step.key.as_bytes(),
+            step.key_json,
+            step.verdict,
+            step.change,
+            bytes_of(step.expected),
+            bytes_of(step.wanted),
+            step.phase,
+            i64::try_from(step.bytes).unwrap_or(i64::MAX),
+        ])?;
+        Ok(())
+    }
+
+    /// Adds an item that is held or an accepted difference.
+    ///
+    /// # Errors
+    ///
+    /// [`JournalError`] when it cannot be stored.
+    pub fn kept(&mut self, store: &StoreId, held: bool, body: &Json) -> Result<()> {
+        let mut insert =
+            self.transaction.prepare_cached("INSERT INTO kept (plan, held, store, body) VALUES (?1, ?2, ?3, ?4)")?;
+        insert.execute(params![self.number, held, store.0, body.to_string()])?;
+        Ok(())
+    }
+
+    /// Takes back every step of a store, because its limits were passed; gives how many there were.
+    ///
+    /// # Errors
+    ///
+    /// [`JournalError`] when they cannot be removed.
+    pub fn withdraw(&mut self, store: &StoreId) -> Result<()> {
+        self.transaction.execute("DELETE FROM step WHERE plan = ?1 AND store = ?2", params![self.number, store.0])?;
+        Ok(())
+    }
+}
+
+impl Journal {
+    /// Saves a plan in one commit: all of it, or nothing. `fill` adds its steps and gives its id and summary.
+    ///
+    /// # Errors
+    ///
+    /// Whatever `fill` gives, and [`JournalError`] when the plan cannot be stored.
+    pub fn save_plan<E: From<JournalError>>(
+        &self,
+        fill: impl FnOnce(&mut PlanWriter<'_>) -> std::result::Result<(Digest, Json), E>,
+    ) -> std::result::Result<PlanRecord, E> {
+        let mut filled = None;
+        let saved = self.commit(|transaction, at| {
+            let number: i64 =
+                transaction.query_row("SELECT coalesce(max(number), 0) + 1 FROM plan", [], |row| row.get(0))?;
+            let mut writer = PlanWriter { transaction, number, position: 0 };
+            match fill(&mut writer) {
+                Err(error) => {
+                    filled = Some(error);
+                    Err(JournalError::Sqlite(rusqlite::Error::ExecuteReturnedResults))
+                }
+                Ok((id, summary)) => {
+                    transaction.execute(
+                        "INSERT INTO plan (number, id, at_micros, summary) VALUES (?1, ?2, ?3, ?4)",
+                        params![number, id.0.as_slice(), at.as_microsecond(), summary.to_string()],
+                    )?;
+                    let event = Event::Planned { plan: id, summary: summary.clone() };
+                    chain::append(transaction, at, &[event])?;
+                    Ok(PlanRecord { number, id, at, summary })
+                }
+            }
+        });
+        match filled {
+            Some(error) => Err(error),
+            None => saved.map_err(E::from),
+        }
+    }
+
+    /// The newest plan.
+    ///
+    /// # Errors
+    ///
+    /// [`JournalError`] when it cannot be read.
+    pub fn latest_plan(&self) -> Result<Option<PlanRecord>> {
+        let connection = self.connection();
+        let row: Option<(i64, Vec<u8>, i64, String)> = connection
+            .query_row("SELECT number, id, at_micros, summary FROM plan ORDER BY number DESC LIMIT 1", [], |row| {
+                Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?))
+            })
+            .optional()?;
+        let Some((number, id, at, summary)) = row else { return Ok(None) };
+        let id = <[u8; 32]>::try_from(id).map_err(|_| self.damaged(format!("plan {number} has no id")))?;
+        let at = Timestamp::from_microsecond(at).map_err(|_| self.damaged(format!("plan {number} has no time")))?;
+        let summary =
+            serde_json::from_str(&summary).map_err(|_| self.damaged(format!("plan {number} is malformed")))?;
+        Ok(Some(PlanRecord { number, id: Digest(id), at, summary }))
+    }
+
+    /// Up to `limit` steps of a plan in a state, in the order they are to be done.
+    ///
+    /// # Errors
+    ///
+    /// [`JournalError`] when they cannot be read.
+    pub fn steps(&self, plan: i64, state: StepState, after: Option<(i64, i64)>, limit: usize) -> Result<Vec<StepRow>> {
+        let connection = self.connection();
+        let mut rows = connection.prepare_cached(
+            "SELECT position, store, key, key_json, verdict, change, expected, wanted, phase, bytes, state, reason
+             FROM step WHERE plan = ?1 AND state = ?2 AND (phase, position) > (?3, ?4)
+             ORDER BY phase, position LIMIT ?5",
+        )?;
+        let (phase, position) = after.unwrap_or((i64::MIN, i64::MIN));
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        let rows = rows.query_map(params![plan, state.word(), phase, position, limit], step_of)?;
+        rows.map(|row| row.map_err(JournalError::from)).collect()
+    }
+
+    /// How many steps of a plan are in each state, by store.
+    ///
+    /// # Errors
+    ///
+    /// [`JournalError`] when they cannot be read.
+    pub fn step_counts(&self, plan: i64) -> Result<Vec<(StoreId, StepState, u64)>> {
+        let connection = self.connection();
+        let mut rows = connection.prepare(
+            "SELECT store, state, count(*) FROM step WHERE plan = ?1 GROUP BY store, state ORDER BY store, state",
+        )?;
+        let rows = rows.query_map([plan], |row| Ok((row.get(0)?, row.get::<_, String>(1)?, row.get::<_, i64>(2)?)))?;
+        rows.map(|row| {
+            let (store, state, count): (String, String, i64) = row?;
+            let state = StepState::from_word(&state).ok_or_else(|| self.damaged(format!("step state {state}")))?;
+            Ok((StoreId(store), state, count.unsigned_abs()))
+        })
+        .collect()
+    }
+
+    /// The held items (`held`) or accepted differences of a plan.
+    ///
+    /// # Errors
+    ///
+    /// [`JournalError`] when they cannot be read.
+    pub fn kept(&self, plan: i64, held: bool) -> Result<Vec<Json>> {
+        let connection = self.connection();
+        let mut rows = connection.prepare("SELECT body FROM kept WHERE plan = ?1 AND held = ?2 ORDER BY rowid")?;
+        let rows = rows.query_map(params![plan, held], |row| row.get::<_, String>(0))?;
+        rows.map(|row| serde_json::from_str(&row?).map_err(|error| self.damaged(format!("a kept item: {error}"))))
+            .collect()
+    }
+
+    /// Records that steps are about to be written, with their prior images; the first prior image of an item stays.
+    ///
+    /// # Errors
+    ///
+    /// [`JournalError`]: then none of them may be written.
+    pub fn intend(&self, plan: Digest, priors: &[PriorImage]) -> Result<()> {
+        self.commit(|transaction, at| {
+            for prior in priors {
+                intend_one(transaction, prior)?;
+            }
+            let event = |prior: &PriorImage| Event::Intended {
+                plan,
+                store: prior.store.clone(),
+                key: hex::encode(prior.key.as_bytes()),
+                prior: prior.digest,
+                wanted: prior.after,
+            };
+            chain::append(transaction, at, &priors.iter().map(event).collect::<Vec<_>>())
+        })
+    }
+
+    /// Records what became of steps.
+    ///
+    /// # Errors
+    ///
+    /// [`JournalError`]: then the steps stay open and are looked at again.
+    pub fn settle(&self, plan: i64, settlements: &[Settlement]) -> Result<()> {
+        self.commit(|transaction, at| {
+            for settlement in settlements {
+                transaction.execute(
+                    "UPDATE step SET state = ?3, reason = ?4 WHERE plan = ?1 AND position = ?2",
+                    params![plan, settlement.position, settlement.state.word(), settlement.reason],
+                )?;
+                let (store, key) = (&settlement.store.0, settlement.key.as_bytes());
+                let prior = match settlement.wrote {
+                    true => "UPDATE prior SET state = 'written' WHERE store = ?1 AND key = ?2",
+                    false => "DELETE FROM prior WHERE store = ?1 AND key = ?2 AND state = 'intended'",
+                };
+                transaction.execute(prior, params![store, key])?;
+            }
+            chain::append(transaction, at, &settlements.iter().filter_map(settled_event).collect::<Vec<_>>())
+        })
+    }
+
+    /// Up to `limit` prior images that can be restored, after `after` in the order of undoing: the later phases first.
+    ///
+    /// # Errors
+    ///
+    /// [`JournalError`] when they cannot be read.
+    pub fn priors(&self, after: Option<&PriorImage>, limit: usize) -> Result<Vec<PriorImage>> {
+        let connection = self.connection();
+        let mut rows = connection.prepare_cached(
+            "SELECT store, key, digest, image, after, phase, state FROM prior
+             WHERE state IN ('intended', 'written') AND (-phase, store, key) > (?1, ?2, ?3)
+             ORDER BY -phase, store, key LIMIT ?4",
+        )?;
+        let (phase, store, key) = match after {
+            Some(prior) => (-prior.phase, prior.store.0.clone(), prior.key.as_bytes().to_vec()),
+            None => (i64::MIN, String::new(), Vec::new()),
+        };
+        let rows = rows.query_map(params![phase, store, key, i64::try_from(limit).unwrap_or(i64::MAX)], |row| {
+            let state: String = row.get(6)?;
+            Ok(PriorImage {
+                store: StoreId(row.get(0)?),
+                key: Key::from_canonical(row.get::<_, Vec<u8>>(1)?),
+                digest: digest_of(row, 2)?,
+                image: row.get(3)?,
+                after: digest_of(row, 4)?,
+                phase: row.get(5)?,
+                written: state == "written",
+            })
+        })?;
+        rows.map(|row| row.map_err(JournalError::from)).collect()
+    }
+
+    /// Marks prior images as restored.
+    ///
+    /// # Errors
+    ///
+    /// [`JournalError`]: then they are looked at again by the next undo.
+    pub fn undone(&self, priors: &[(StoreId, Key)], events: &[Event]) -> Result<()> {
+        self.commit(|transaction, at| {
+            for (store, key) in priors {
+                transaction.execute(
+                    "UPDATE prior SET state = 'undone' WHERE store = ?1 AND key = ?2",
+                    params![store.0, key.as_bytes()],
+                )?;
+            }
+            chain::append(transaction, at, events)
+        })
+    }
+
+    fn damaged(&self, what: String) -> JournalError {
+        JournalError::Damaged { folder: self.folder.clone(), what }
+    }
+}
+
+/// A prior that was undone starts anew; otherwise the first image stays and only the after-image moves on.
+fn intend_one(transaction: &Transaction<'_>, prior: &PriorImage) -> Result<()> {
+    let mut insert = transaction.prepare_cached(
+        "INSERT INTO prior (store, key, digest, image, after, phase, state)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, 'intended')
+         ON CONFLICT (store, key) DO UPDATE SET
+             digest = CASE state WHEN 'undone' THEN excluded.digest ELSE digest END,
+             image = CASE state WHEN 'undone' THEN excluded.image ELSE image END,
+             after = excluded.after,
+             phase = excluded.phase,
+             state = CASE state WHEN 'undone' THEN 'intended' ELSE state END",
+    )?;
+    insert.execute(params![
+        prior.store.0,
+        prior.key.as_bytes(),
+        bytes_of(prior.digest),
+        prior.image,
+        bytes_of(prior.after),
+        prior.phase,
+    ])?;
+    Ok(())
+}
+
+fn settled_event(settlement: &Settlement) -> Option<Event> {
+    let store = settlement.store.clone();
+    let key = hex::encode(settlement.key.as_bytes());
+    match settlement.state {
+        StepState::Done => Some(Event::Done { store, key }),
+        StepState::Refused => {
+            Some(Event::Refused { store, key, reason: settlement.reason.clone().unwrap_or_default() })
+        }
+        StepState::Stale => Some(Event::Stale { store, key }),
+        StepState::Open | StepState::Blocked => None,
+    }
+}
+
+fn bytes_of(digest: Option<Digest>) -> Option<Vec<u8>> {
+    digest.map(|digest| digest.0.to_vec())
+}
+
+fn digest_of(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<Digest>> {
+    Ok(row.get::<_, Option<[u8; 32]>>(column)?.map(Digest))
+}
+
+fn step_of(row: &Row<'_>) -> rusqlite::Result<StepRow> {
+    let state: String = row.get(10)?;
+    Ok(StepRow {
+        position: row.get(0)?,
+        store: StoreId(row.get(1)?),
+        key: Key::from_canonical(row.get::<_, Vec<u8>>(2)?),
+        key_json: row.get(3)?,
+        verdict: row.get(4)?,
+        change: row.get(5)?,
+        expected: digest_of(row, 6)?,
+        wanted: digest_of(row, 7)?,
+        phase: row.get(8)?,
+        bytes: row.get::<_, i64>(9)?.unsigned_abs(),
+        state: StepState::from_word(&state).ok_or(rusqlite::Error::InvalidQuery)?,
+        reason: row.get(11)?,
+    })
+}

@@ -1,0 +1,116 @@
+use std::path::Path;
+use std::sync::Arc;
+
+use super::*;
+use crate::model::{Digest, FixedClock, StoreId};
+
+fn clock() -> Arc<dyn Clock> {
+    Arc::new(FixedClock(Timestamp::UNIX_EPOCH))
+}
+
+fn done(number: u8) -> Event {
+    Event::Done { store: StoreId("orders".into()), key: hex::encode([number]) }
+}
+
+fn open(folder: &Path) -> Result<Journal> {
+    Journal::open(folder, clock())
+}
+
+#[test]
+fn events_read_back_in_order_and_the_file_is_private() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let journal = open(folder.path()).expect("opened");
+    journal.append(&[done(1), done(2)]).expect("appended");
+    drop(journal);
+    let journal = open(folder.path()).expect("opened again");
+    journal.append(&[done(3)]).expect("appended");
+    let events = journal.events().expect("read");
+    assert_eq!(events.iter().map(|record| record.seq).collect::<Vec<_>>(), [1, 2, 3]);
+    assert_eq!(events[2].event, done(3));
+    let mode =
+        std::os::unix::fs::MetadataExt::mode(&std::fs::metadata(folder.path().join(JOURNAL_FILE)).expect("file"));
+    assert_eq!(mode & 0o777, 0o600);
+}
+
+#[test]
+fn a_second_owner_is_refused_with_the_pid_of_the_first() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let _first = open(folder.path()).expect("opened");
+    match open(folder.path()).map(drop) {
+        Err(JournalError::Locked { pid, .. }) => assert_eq!(pid, std::process::id()),
+        other => panic!("not refused: {other:?}"),
+    }
+    Journal::read_only(folder.path(), clock()).expect("readers may look on");
+}
+
+#[test]
+fn an_altered_or_missing_event_is_told() {
+    for edit in [
+        "UPDATE event SET body = replace(body, '02', '09') WHERE seq = 2",
+        "UPDATE event SET at_micros = at_micros + 1 WHERE seq = 1",
+        "DELETE FROM event WHERE seq = 2",
+    ] {
+        let folder = tempfile::tempdir().expect("a folder");
+        let journal = open(folder.path()).expect("opened");
+        journal.append(&[done(1), done(2), done(3)]).expect("appended");
+        drop(journal);
+        let connection = Connection::open(folder.path().join(JOURNAL_FILE)).expect("opened by hand");
+        assert_eq!(connection.execute(edit, []).expect("edited"), 1);
+        drop(connection);
+        assert!(matches!(open(folder.path()), Err(JournalError::Damaged { .. })), "{edit}");
+    }
+}
+
+#[test]
+fn bytes_overwritten_in_the_middle_are_told() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let journal = open(folder.path()).expect("opened");
+    journal.append(&(0..200).map(done).collect::<Vec<_>>()).expect("appended");
+    drop(journal);
+    let path = folder.path().join(JOURNAL_FILE);
+    let mut bytes = std::fs::read(&path).expect("read");
+    let middle = bytes.len() / 2;
+    bytes[middle..middle + 512].fill(0xAA);
+    std::fs::write(&path, bytes).expect("damaged");
+    assert!(open(folder.path()).is_err());
+}
+
+#[test]
+fn a_write_ahead_log_torn_at_its_end_keeps_what_was_committed() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let copy = tempfile::tempdir().expect("another folder");
+    let journal = open(folder.path()).expect("opened");
+    journal.append(&[done(1)]).expect("appended");
+    let whole = std::fs::read(folder.path().join("session.sqlite-wal")).expect("a log").len();
+    journal.append(&[done(2)]).expect("appended");
+    for name in [JOURNAL_FILE, "session.sqlite-wal"] {
+        std::fs::copy(folder.path().join(name), copy.path().join(name)).expect("copied");
+    }
+    let wal = copy.path().join("session.sqlite-wal");
+    let bytes = std::fs::read(&wal).expect("read");
+    assert!(bytes.len() > whole);
+    std::fs::write(&wal, &bytes[..bytes.len() - 100]).expect("torn");
+    let torn = open(copy.path()).expect("opened");
+    assert_eq!(torn.events().expect("read").len(), 1);
+}
+
+#[test]
+fn the_first_prior_image_stays() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let journal = open(folder.path()).expect("opened");
+    let prior = |image: u8, after: u8| PriorImage {
+        store: StoreId("orders".into()),
+        key: crate::model::Key::from_canonical(vec![1]),
+        digest: Some(Digest([image; 32])),
+        image: Some(vec![image]),
+        after: Some(Digest([after; 32])),
+        phase: 0,
+        written: false,
+    };
+    journal.intend(Digest([9; 32]), &[prior(1, 2)]).expect("intended");
+    journal.intend(Digest([9; 32]), &[prior(2, 3)]).expect("intended again");
+    let kept = journal.priors(None, 10).expect("read");
+    assert_eq!(kept, [PriorImage { after: Some(Digest([3; 32])), ..prior(1, 2) }]);
+    let last = kept.last();
+    assert!(journal.priors(last, 10).expect("read").is_empty());
+}
