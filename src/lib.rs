@@ -6,4 +6,5 @@ pub mod journal;
 pub mod model;
 pub mod plan;
 pub mod profile;
+pub mod replay;
 pub mod store;

@@ -105,6 +105,17 @@ pub struct PriorImage {
     pub written: bool,
 }
 
+/// What becomes of a step's prior image when the step is settled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PriorFate {
+    /// The item was written by this session, now or before an interruption: undo needs the image.
+    Written,
+    /// The write is known not to have happened: an image that was stored for it alone goes.
+    Unwritten,
+    /// Nothing was learned about the write: the image stays as it is.
+    Untouched,
+}
+
 /// What became of steps, to be recorded in one commit.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settlement {
@@ -116,8 +127,8 @@ pub struct Settlement {
     pub key: Key,
     /// What became of it.
     pub state: StepState,
-    /// Whether this session wrote the item: then its prior image is needed for undo.
-    pub wrote: bool,
+    /// What becomes of the prior image.
+    pub prior: PriorFate,
     /// Why it was refused or is blocked.
     pub reason: Option<String>,
 }
@@ -237,21 +248,28 @@ impl Journal {
         Ok(Some(PlanRecord { number, id: Digest(id), at, summary }))
     }
 
-    /// Up to `limit` steps of a plan in a state, in the order they are to be done.
+    /// Up to `limit` steps of one store in a state, in the order they are to be done, after `(phase, position)`.
     ///
     /// # Errors
     ///
     /// [`JournalError`] when they cannot be read.
-    pub fn steps(&self, plan: i64, state: StepState, after: Option<(i64, i64)>, limit: usize) -> Result<Vec<StepRow>> {
+    pub fn steps(
+        &self,
+        plan: i64,
+        store: &StoreId,
+        state: StepState,
+        after: Option<(i64, i64)>,
+        limit: usize,
+    ) -> Result<Vec<StepRow>> {
         let connection = self.connection();
         let mut rows = connection.prepare_cached(
             "SELECT position, store, key, key_json, verdict, change, expected, wanted, phase, bytes, state, reason
-             FROM step WHERE plan = ?1 AND state = ?2 AND (phase, position) > (?3, ?4)
+             FROM step WHERE plan = ?1 AND state = ?2 AND (phase, position) > (?3, ?4) AND store = ?6
              ORDER BY phase, position LIMIT ?5",
         )?;
         let (phase, position) = after.unwrap_or((i64::MIN, i64::MIN));
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-        let rows = rows.query_map(params![plan, state.word(), phase, position, limit], step_of)?;
+        let rows = rows.query_map(params![plan, state.word(), phase, position, limit, store.0], step_of)?;
         rows.map(|row| row.map_err(JournalError::from)).collect()
     }
 
@@ -321,33 +339,34 @@ impl Journal {
                     params![plan, settlement.position, settlement.state.word(), settlement.reason],
                 )?;
                 let (store, key) = (&settlement.store.0, settlement.key.as_bytes());
-                let prior = match settlement.wrote {
-                    true => "UPDATE prior SET state = 'written' WHERE store = ?1 AND key = ?2",
-                    false => "DELETE FROM prior WHERE store = ?1 AND key = ?2 AND state = 'intended'",
+                let sql = match settlement.prior {
+                    PriorFate::Written => "UPDATE prior SET state = 'written' WHERE store = ?1 AND key = ?2",
+                    PriorFate::Unwritten => "DELETE FROM prior WHERE store = ?1 AND key = ?2 AND state = 'intended'",
+                    PriorFate::Untouched => continue,
                 };
-                transaction.execute(prior, params![store, key])?;
+                transaction.execute(sql, params![store, key])?;
             }
             chain::append(transaction, at, &settlements.iter().filter_map(settled_event).collect::<Vec<_>>())
         })
     }
 
-    /// Up to `limit` prior images that can be restored, after `after` in the order of undoing: the later phases first.
+    /// Up to `limit` prior images of one store that can be restored, after `after` in the order of undoing: the later phases first.
     ///
     /// # Errors
     ///
     /// [`JournalError`] when they cannot be read.
-    pub fn priors(&self, after: Option<&PriorImage>, limit: usize) -> Result<Vec<PriorImage>> {
+    pub fn priors(&self, store: &StoreId, after: Option<&PriorImage>, limit: usize) -> Result<Vec<PriorImage>> {
         let connection = self.connection();
         let mut rows = connection.prepare_cached(
             "SELECT store, key, digest, image, after, phase, state FROM prior
-             WHERE state IN ('intended', 'written') AND (-phase, store, key) > (?1, ?2, ?3)
-             ORDER BY -phase, store, key LIMIT ?4",
+             WHERE state IN ('intended', 'written') AND store = ?1 AND (-phase, key) > (?2, ?3)
+             ORDER BY -phase, key LIMIT ?4",
         )?;
-        let (phase, store, key) = match after {
-            Some(prior) => (-prior.phase, prior.store.0.clone(), prior.key.as_bytes().to_vec()),
-            None => (i64::MIN, String::new(), Vec::new()),
+        let (phase, key) = match after {
+            Some(prior) => (-prior.phase, prior.key.as_bytes().to_vec()),
+            None => (i64::MIN, Vec::new()),
         };
-        let rows = rows.query_map(params![phase, store, key, i64::try_from(limit).unwrap_or(i64::MAX)], |row| {
+        let rows = rows.query_map(params![store.0, phase, key, i64::try_from(limit).unwrap_or(i64::MAX)], |row| {
             let state: String = row.get(6)?;
             Ok(PriorImage {
                 store: StoreId(row.get(0)?),

@@ -109,8 +109,8 @@ fn the_first_prior_image_stays() {
     };
     journal.intend(Digest([9; 32]), &[prior(1, 2)]).expect("intended");
     journal.intend(Digest([9; 32]), &[prior(2, 3)]).expect("intended again");
-    let kept = journal.priors(None, 10).expect("read");
+    let kept = journal.priors(&StoreId("orders".into()), None, 10).expect("read");
     assert_eq!(kept, [PriorImage { after: Some(Digest([3; 32])), ..prior(1, 2) }]);
     let last = kept.last();
-    assert!(journal.priors(last, 10).expect("read").is_empty());
+    assert!(journal.priors(&StoreId("orders".into()), last, 10).expect("read").is_empty());
 }

@@ -14,6 +14,17 @@ pub struct Evidence {
     pub digest: Digest,
 }
 
+impl Evidence {
+    /// All kinds of proof, strongest first.
+    pub const KINDS: [&'static str; 8] =
+        ["crc64nvme", "crc32", "crc32c", "sha256", "sha1", "md5", "composite", "blake3"];
+
+    /// The kind of a name, when there is such a kind.
+    pub fn kind_named(name: &str) -> Option<&'static str> {
+        Evidence::KINDS.into_iter().find(|kind| *kind == name)
+    }
+}
+
 /// One item, read with its contents.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Item {

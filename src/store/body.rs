@@ -22,3 +22,9 @@ pub trait BodySource: Send + Sync {
         Err(StoreError::new(ErrorKind::Unfit, "this kind of store has no bodies"))
     }
 }
+
+/// The source of stores whose items hold everything.
+#[derive(Debug, Clone, Copy)]
+pub struct NoBodies;
+
+impl BodySource for NoBodies {}

@@ -15,7 +15,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use futures_util::stream::BoxStream;
 
-pub use body::{BodySource, BodyStream};
+pub use body::{BodySource, BodyStream, NoBodies};
 pub use error::{ErrorKind, StoreError};
 pub use finding::{Finding, Level, Shape, compare_shapes};
 pub use write::{Counter, Expected, GuardedWrite, Outcome, Wanted};
@@ -106,6 +106,11 @@ pub trait WriteStore: ReadStore {
     /// that a write would destroy into `saved`.
     async fn preserve(&self, _item: &Item, _saved: &std::path::Path) -> Result<()> {
         Ok(())
+    }
+
+    /// Where the bodies of prior images are read when they are restored: from `saved`, or from this side's own history.
+    fn prior_bodies(self: Arc<Self>, _saved: &std::path::Path) -> Arc<dyn BodySource> {
+        Arc::new(NoBodies)
     }
 
     /// Raises counters to at least the given values; a counter is never lowered. Gives those that were raised.

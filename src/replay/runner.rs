@@ -1,0 +1,247 @@
+//! Replays the steps of one store.
+
+use super::{Context, ReplayError, ReplaySummary, encode_image, is_what};
+use crate::journal::{PriorFate, PriorImage, Settlement, StepRow, StepState};
+use crate::model::{Digest, Item, Key, Side};
+use crate::store::{Depth, Expected, GuardedWrite, Outcome, ReadStore, Wanted};
+
+/// Steps read, intended and written together; they share two commits.
+const STEPS_AT_ONCE: usize = 100;
+
+/// Blocked steps tried again together: large enough for every unique swap that is one transaction's work.
+const BLOCKED_AT_ONCE: usize = 2_000;
+
+/// Whether steps are written or only tried.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    /// Reads and tells what would happen; nothing is written or recorded.
+    DryRun,
+    /// Writes.
+    Apply,
+}
+
+/// Carries out the open steps of a plan on one store.
+///
+/// # Errors
+///
+/// [`ReplayError`]: steps that were not settled stay open, and the next run looks at them again.
+pub async fn replay_store(
+    context: &Context<'_>,
+    plan: (i64, Digest),
+    mode: Mode,
+) -> Result<ReplaySummary, ReplayError> {
+    let (number, id) = plan;
+    let mut summary = ReplaySummary::default();
+    let task = format!("replay {}", context.pair.id);
+    context.progress.begin(&task, None);
+    let mut after = None;
+    loop {
+        let steps = context.journal.steps(number, &context.pair.id, StepState::Open, after, STEPS_AT_ONCE)?;
+        let Some(first) = steps.first() else { break };
+        let same_phase = steps.iter().take_while(|step| step.phase == first.phase).count();
+        let batch = &steps[..same_phase];
+        // A dry run settles nothing, so it must walk on by itself.
+        after = match mode {
+            Mode::DryRun => batch.last().map(|step| (step.phase, step.position)),
+            Mode::Apply => None,
+        };
+        let settlements = run_batch(context, id, batch, mode).await?;
+        count(&mut summary, &settlements);
+        if mode == Mode::Apply {
+            context.journal.settle(number, &plain(settlements))?;
+        }
+        context.progress.advance(&task, batch.len() as u64);
+    }
+    if mode == Mode::Apply {
+        retry_blocked(context, plan, &mut summary).await?;
+        finish(context, &mut summary).await?;
+    }
+    context.progress.end(&task);
+    Ok(summary)
+}
+
+/// A settled step, and whether it was written now.
+struct Settled {
+    settlement: Settlement,
+    applied: bool,
+}
+
+fn plain(settled: Vec<Settled>) -> Vec<Settlement> {
+    settled.into_iter().map(|settled| settled.settlement).collect()
+}
+
+fn count(summary: &mut ReplaySummary, settled: &[Settled]) {
+    for Settled { settlement, applied } in settled {
+        match settlement.state {
+            StepState::Done if *applied => summary.applied += 1,
+            StepState::Done => summary.already += 1,
+            StepState::Refused => summary.refused += 1,
+            StepState::Stale => summary.stale += 1,
+            StepState::Open | StepState::Blocked => {}
+        }
+    }
+}
+
+/// Blocked steps may stand in each other's way: they are tried together until none moves any more.
+async fn retry_blocked(
+    context: &Context<'_>,
+    plan: (i64, Digest),
+    summary: &mut ReplaySummary,
+) -> Result<(), ReplayError> {
+    loop {
+        let steps = context.journal.steps(plan.0, &context.pair.id, StepState::Blocked, None, BLOCKED_AT_ONCE)?;
+        if steps.is_empty() {
+            return Ok(());
+        }
+        let mut settled = run_batch(context, plan.1, &steps, Mode::Apply).await?;
+        let moved = settled.iter().any(|settled| settled.settlement.state != StepState::Blocked);
+        if !moved {
+            settled.iter_mut().for_each(|settled| settled.settlement.state = StepState::Refused);
+        }
+        count(summary, &settled);
+        context.journal.settle(plan.0, &plain(settled))?;
+    }
+}
+
+async fn finish(context: &Context<'_>, summary: &mut ReplaySummary) -> Result<(), ReplayError> {
+    let store = &context.pair.id;
+    let read = |side| move |source| ReplayError::Read { store: store.clone(), side, source };
+    let counters = context.pair.dr.counters().await.map_err(read(Side::Dr))?;
+    if !counters.is_empty() {
+        let raised = context.pair.primary.raise_counters(&counters).await;
+        summary.counters = raised.map_err(|source| ReplayError::Write { store: store.clone(), source })?;
+    }
+    summary.findings = context.pair.primary.check_constraints().await.map_err(read(Side::Primary))?;
+    Ok(())
+}
+
+/// What is to be done with one step, after both sides were read.
+enum Look {
+    Settle(StepState, PriorFate, Option<String>),
+    Write,
+}
+
+async fn run_batch(
+    context: &Context<'_>,
+    plan: Digest,
+    steps: &[StepRow],
+    mode: Mode,
+) -> Result<Vec<Settled>, ReplayError> {
+    let store = &context.pair.id;
+    let keys: Vec<Key> = steps.iter().map(|step| step.key.clone()).collect();
+    let dr = fetch(context, context.pair.dr.as_ref(), Side::Dr, &keys, steps, |step| step.wanted).await?;
+    let primary =
+        fetch(context, context.pair.primary.as_ref(), Side::Primary, &keys, steps, |step| step.expected).await?;
+    let looks: Vec<Look> =
+        steps.iter().zip(&primary).zip(&dr).map(|((step, primary), dr)| look(step, primary, dr)).collect();
+    let writes: Vec<usize> = (0..steps.len()).filter(|at| matches!(looks[*at], Look::Write)).collect();
+    let outcomes = match mode {
+        Mode::DryRun => vec![Outcome::Applied; writes.len()],
+        Mode::Apply => write(context, plan, steps, &writes, &primary, &dr).await?,
+    };
+    let mut outcomes = outcomes.into_iter();
+    let settled = steps.iter().zip(looks).map(|(step, look)| {
+        let (state, prior, reason, applied) = match look {
+            Look::Settle(state, prior, reason) => (state, prior, reason, false),
+            Look::Write => settle(outcomes.next().expect("a store gives an outcome for every write")),
+        };
+        let settlement =
+            Settlement { position: step.position, store: store.clone(), key: step.key.clone(), state, prior, reason };
+        Settled { settlement, applied }
+    });
+    Ok(settled.collect())
+}
+
+fn settle(outcome: Outcome) -> (StepState, PriorFate, Option<String>, bool) {
+    match outcome {
+        Outcome::Applied => (StepState::Done, PriorFate::Written, None, true),
+        Outcome::AlreadyApplied => (StepState::Done, PriorFate::Written, None, false),
+        Outcome::Refused { reason, .. } => (StepState::Refused, PriorFate::Unwritten, Some(reason), false),
+        Outcome::Blocked { reason } => (StepState::Blocked, PriorFate::Unwritten, Some(reason), false),
+    }
+}
+
+fn look(step: &StepRow, primary: &Option<Item>, dr: &Option<Item>) -> Look {
+    if !is_what(dr, &step.wanted) {
+        return Look::Settle(StepState::Stale, PriorFate::Untouched, Some("dr changed since the plan".into()));
+    }
+    let there = match (primary, dr) {
+        (None, None) => true,
+        (Some(primary), Some(dr)) => primary.same_as(dr) == Some(true),
+        _ => false,
+    };
+    if there {
+        return Look::Settle(StepState::Done, PriorFate::Written, None);
+    }
+    if !is_what(primary, &step.expected) {
+        let reason = "the primary changed since the plan".to_owned();
+        return Look::Settle(StepState::Refused, PriorFate::Untouched, Some(reason));
+    }
+    Look::Write
+}
+
+/// Reads items, and by content those whose planned digest is of a kind that the store does not tell for free.
+async fn fetch(
+    context: &Context<'_>,
+    store: &dyn ReadStore,
+    side: Side,
+    keys: &[Key],
+    steps: &[StepRow],
+    planned: impl Fn(&StepRow) -> Option<Digest>,
+) -> Result<Vec<Option<Item>>, ReplayError> {
+    let error = |source| ReplayError::Read { store: context.pair.id.clone(), side, source };
+    let mut items = store.fetch(keys, Depth::Evidence).await.map_err(error)?;
+    let unproved = |at: &usize| match (&items[*at], planned(&steps[*at])) {
+        (Some(item), Some(digest)) => !item.evidence.is_empty() && !item.is_proved_by(&digest),
+        _ => false,
+    };
+    let doubtful: Vec<usize> = (0..keys.len()).filter(unproved).collect();
+    if !doubtful.is_empty() {
+        let keys: Vec<Key> = doubtful.iter().map(|at| keys[*at].clone()).collect();
+        let by_content = store.fetch(&keys, Depth::Content).await.map_err(error)?;
+        for (at, item) in doubtful.into_iter().zip(by_content) {
+            items[at] = item;
+        }
+    }
+    Ok(items)
+}
+
+async fn write(
+    context: &Context<'_>,
+    plan: Digest,
+    steps: &[StepRow],
+    writes: &[usize],
+    primary: &[Option<Item>],
+    dr: &[Option<Item>],
+) -> Result<Vec<Outcome>, ReplayError> {
+    if writes.is_empty() {
+        return Ok(Vec::new());
+    }
+    let store = &context.pair.id;
+    let failed = |source| ReplayError::Write { store: store.clone(), source };
+    for item in writes.iter().filter_map(|at| primary[*at].as_ref()) {
+        context.pair.primary.preserve(item, &context.saved).await.map_err(failed)?;
+    }
+    let prior = |at: &usize| PriorImage {
+        store: store.clone(),
+        key: steps[*at].key.clone(),
+        digest: primary[*at].as_ref().map(|item| item.digest),
+        image: primary[*at].as_ref().map(encode_image),
+        after: steps[*at].wanted,
+        phase: steps[*at].phase,
+        written: false,
+    };
+    context.journal.intend(plan, &writes.iter().map(prior).collect::<Vec<_>>())?;
+    let guarded: Vec<GuardedWrite<'_>> = writes
+        .iter()
+        .map(|at| GuardedWrite {
+            key: &steps[*at].key,
+            expected: primary[*at].as_ref().map_or(Expected::Absent, Expected::Present),
+            wanted: match &dr[*at] {
+                Some(item) => Wanted::Present { item, body: context.pair.dr.as_ref() },
+                None => Wanted::Absent,
+            },
+        })
+        .collect();
+    context.pair.primary.apply(&guarded).await.map_err(failed)
+}

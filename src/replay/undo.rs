@@ -1,0 +1,153 @@
+//! Restores prior images, guarded by the after-images.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Context, ReplayError, decode_image, is_what};
+use crate::journal::{Event, PriorImage};
+use crate::model::{Digest, Item, Key, Side, StoreId};
+use crate::store::{BodySource, Depth, Expected, GuardedWrite, Outcome, Wanted};
+
+/// Prior images restored together.
+const PRIORS_AT_ONCE: usize = 100;
+
+/// What came of undoing one store.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UndoSummary {
+    /// Items put back.
+    pub restored: u64,
+    /// Items that were what they had been already.
+    pub already: u64,
+    /// Items that changed since the replay: left as they are.
+    pub refused: u64,
+    /// The refused items' keys as canonical hexadecimal, with why.
+    pub refusals: Vec<(String, String)>,
+}
+
+/// Refusals listed in a summary; the journal has all of them.
+const REFUSALS_LISTED: usize = 1_000;
+
+/// Restores every prior image of one store that this session wrote or may have written.
+///
+/// # Errors
+///
+/// [`ReplayError`]: what was not restored is looked at again by the next undo.
+pub async fn undo_store(context: &Context<'_>) -> Result<UndoSummary, ReplayError> {
+    let mut summary = UndoSummary::default();
+    let task = format!("undo {}", context.pair.id);
+    context.progress.begin(&task, None);
+    let mut after: Option<PriorImage> = None;
+    loop {
+        let priors = context.journal.priors(&context.pair.id, after.as_ref(), PRIORS_AT_ONCE)?;
+        let Some(first) = priors.first() else { break };
+        let same_phase = priors.iter().take_while(|prior| prior.phase == first.phase).count();
+        undo_batch(context, &priors[..same_phase], &mut summary).await?;
+        context.progress.advance(&task, same_phase as u64);
+        after = priors.into_iter().nth(same_phase - 1);
+    }
+    context.progress.end(&task);
+    Ok(summary)
+}
+
+async fn undo_batch(
+    context: &Context<'_>,
+    priors: &[PriorImage],
+    summary: &mut UndoSummary,
+) -> Result<(), ReplayError> {
+    let store = &context.pair.id;
+    let keys: Vec<Key> = priors.iter().map(|prior| prior.key.clone()).collect();
+    let items = current(context, &keys, priors).await?;
+    let images = priors.iter().map(|prior| prior.image.as_deref().map(decode_image).transpose());
+    let images: Vec<Option<Item>> =
+        images.collect::<Result<_, _>>().map_err(|source| ReplayError::Image { store: store.clone(), source })?;
+    let (mut undone, mut events, mut writes) = (Vec::new(), Vec::new(), Vec::new());
+    for (at, prior) in priors.iter().enumerate() {
+        if is_what(&items[at], &prior.digest) {
+            summary.already += 1;
+            undone.push((store.clone(), prior.key.clone()));
+            events.push(Event::Undone { store: store.clone(), key: hex_of(&prior.key) });
+        } else if is_what(&items[at], &prior.after) {
+            writes.push(at);
+        } else {
+            refuse(summary, &mut events, store, &prior.key, "it changed since the replay");
+        }
+    }
+    let intents = writes.iter().map(|at| Event::UndoIntended { store: store.clone(), key: hex_of(&keys[*at]) });
+    context.journal.append(&intents.collect::<Vec<_>>())?;
+    let bodies = Arc::clone(&context.pair.primary).prior_bodies(&context.saved);
+    let outcomes = restore(context, &keys, &writes, &items, &images, bodies.as_ref()).await?;
+    for (at, outcome) in writes.into_iter().zip(outcomes) {
+        match outcome {
+            Outcome::Applied | Outcome::AlreadyApplied => {
+                summary.restored += 1;
+                undone.push((store.clone(), keys[at].clone()));
+                events.push(Event::Undone { store: store.clone(), key: hex_of(&keys[at]) });
+            }
+            Outcome::Refused { reason, .. } | Outcome::Blocked { reason } => {
+                refuse(summary, &mut events, store, &keys[at], &reason);
+            }
+        }
+    }
+    context.journal.undone(&undone, &events)?;
+    Ok(())
+}
+
+fn hex_of(key: &Key) -> String {
+    hex::encode(key.as_bytes())
+}
+
+fn refuse(summary: &mut UndoSummary, events: &mut Vec<Event>, store: &StoreId, key: &Key, reason: &str) {
+    summary.refused += 1;
+    if summary.refusals.len() < REFUSALS_LISTED {
+        summary.refusals.push((hex_of(key), reason.to_owned()));
+    }
+    events.push(Event::UndoRefused { store: store.clone(), key: hex_of(key), reason: reason.to_owned() });
+}
+
+/// Reads the primary, by content where neither image's digest is told for free.
+async fn current(context: &Context<'_>, keys: &[Key], priors: &[PriorImage]) -> Result<Vec<Option<Item>>, ReplayError> {
+    let error = |source| ReplayError::Read { store: context.pair.id.clone(), side: Side::Primary, source };
+    let primary = &context.pair.primary;
+    let mut items = primary.fetch(keys, Depth::Evidence).await.map_err(error)?;
+    let proved = |item: &Item, digest: &Option<Digest>| digest.is_some_and(|digest| item.is_proved_by(&digest));
+    let doubtful: Vec<usize> = (0..keys.len())
+        .filter(|at| match &items[*at] {
+            Some(item) => {
+                let prior = &priors[*at];
+                !item.evidence.is_empty() && !proved(item, &prior.digest) && !proved(item, &prior.after)
+            }
+            None => false,
+        })
+        .collect();
+    if !doubtful.is_empty() {
+        let keys: Vec<Key> = doubtful.iter().map(|at| keys[*at].clone()).collect();
+        for (at, item) in doubtful.into_iter().zip(primary.fetch(&keys, Depth::Content).await.map_err(error)?) {
+            items[at] = item;
+        }
+    }
+    Ok(items)
+}
+
+async fn restore(
+    context: &Context<'_>,
+    keys: &[Key],
+    writes: &[usize],
+    items: &[Option<Item>],
+    images: &[Option<Item>],
+    bodies: &dyn BodySource,
+) -> Result<Vec<Outcome>, ReplayError> {
+    let guarded: Vec<GuardedWrite<'_>> = writes
+        .iter()
+        .map(|at| GuardedWrite {
+            key: &keys[*at],
+            expected: items[*at].as_ref().map_or(Expected::Absent, Expected::Present),
+            wanted: images[*at].as_ref().map_or(Wanted::Absent, |item| Wanted::Present { item, body: bodies }),
+        })
+        .collect();
+    if guarded.is_empty() {
+        return Ok(Vec::new());
+    }
+    let applied = context.pair.primary.apply(&guarded).await;
+    applied.map_err(|source| ReplayError::Write { store: context.pair.id.clone(), source })
+}
