@@ -6,6 +6,7 @@
 
 pub mod aws;
 mod body;
+pub mod conformance;
 mod error;
 mod finding;
 pub mod memory;
