@@ -6,8 +6,10 @@
 
 pub mod aws;
 mod body;
+pub mod conformance;
 mod error;
 mod finding;
+pub mod memory;
 mod write;
 
 use std::sync::Arc;
