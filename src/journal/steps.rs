@@ -179,16 +179,6 @@ impl PlanWriter<'_> {
         insert.execute(params![self.number, held, store.0, body.to_string()])?;
         Ok(())
     }
-
-    /// Takes back every step of a store, because its limits were passed; gives how many there were.
-    ///
-    /// # Errors
-    ///
-    /// [`JournalError`] when they cannot be removed.
-    pub fn withdraw(&mut self, store: &StoreId) -> Result<()> {
-        self.transaction.execute("DELETE FROM step WHERE plan = ?1 AND store = ?2", params![self.number, store.0])?;
-        Ok(())
-    }
 }
 
 impl Journal {

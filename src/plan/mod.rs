@@ -3,11 +3,13 @@
 //! A plan is immutable. The executor makes no choices: what is not a step here is not written.
 
 mod decide;
+mod forecast;
 mod limits;
 
 use serde::{Deserialize, Serialize};
 
 pub use decide::{Decision, Ruling, Rulings, decide};
+pub use forecast::{Forecast, forecast};
 pub use limits::{Allowances, PlanCounts, limit_reasons};
 
 use crate::diff::DeltaLine;

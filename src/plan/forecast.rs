@@ -1,0 +1,61 @@
+//! What a replay will take: time, requests and money, before it starts.
+
+use serde::{Deserialize, Serialize};
+
+use super::PlanCounts;
+use crate::model::StoreKind;
+
+/// Items written per second that are assumed where no limit is set.
+const UNLIMITED_WRITES_PER_SECOND: u32 = 500;
+
+/// List prices in US dollars, us-east-1, on demand, 2026: an order of magnitude for the decision, not a bill.
+mod price {
+    pub const DYNAMODB_WRITE_UNIT: f64 = 0.625e-6;
+    pub const DYNAMODB_READ_UNIT: f64 = 0.125e-6;
+    pub const S3_PUT: f64 = 5e-6;
+    pub const S3_GET: f64 = 0.4e-6;
+    pub const TRANSFER_GIB: f64 = 0.02;
+}
+
+/// A forecast for one store.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+pub struct Forecast {
+    /// Seconds of writing at the limit set.
+    pub seconds: u64,
+    /// Requests to both sides.
+    pub requests: u64,
+    /// US dollars at list price; instance-priced stores cost only the transfer.
+    pub dollars: f64,
+}
+
+/// The forecast for the steps of one store.
+pub fn forecast(kind: StoreKind, counts: &PlanCounts, writes_per_second: u32) -> Forecast {
+    let steps = counts.steps();
+    let rate = if writes_per_second == 0 { UNLIMITED_WRITES_PER_SECOND } else { writes_per_second };
+    let transfer = counts.bytes as f64 / (1u64 << 30) as f64 * price::TRANSFER_GIB;
+    // Every step is read once on both sides, written once, and read again by the verification.
+    let (requests, money) = match kind {
+        StoreKind::DynamoDb => {
+            let units = steps + counts.bytes / 1024;
+            let reads = 2 * (steps + counts.bytes / 4096);
+            (steps + steps / 50 + 2, units as f64 * price::DYNAMODB_WRITE_UNIT + reads as f64 * price::DYNAMODB_READ_UNIT)
+        }
+        StoreKind::S3 => (5 * steps, steps as f64 * (price::S3_PUT + 4.0 * price::S3_GET)),
+        StoreKind::Postgres | StoreKind::Memory => (steps + steps / 50 + 2, 0.0),
+    };
+    Forecast { seconds: steps.div_ceil(u64::from(rate)), requests, dollars: money + transfer }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn time_follows_the_limit_and_money_the_bytes() {
+        let counts = PlanCounts { inserts: 1_000_000, bytes: 1 << 30, ..PlanCounts::default() };
+        let slow = forecast(StoreKind::DynamoDb, &counts, 200);
+        assert_eq!(slow.seconds, 5_000);
+        assert!((1.0..3.0).contains(&slow.dollars), "{}", slow.dollars);
+        assert_eq!(forecast(StoreKind::Postgres, &PlanCounts::default(), 200), Forecast { requests: 2, ..Forecast::default() });
+    }
+}

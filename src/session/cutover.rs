@@ -1,0 +1,167 @@
+//! Returns customers in stages; and gives traffic back to dr, at any time.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde::Serialize;
+
+use super::{Result, Session, SessionError};
+use crate::cutover::{
+    ChangeId, Cutover, CutoverEnd, CutoverEvent, HealthProbe, MemoryDial, Route53Dial, TokioSleep, TrafficDial,
+    probe_of,
+};
+use crate::journal::Event;
+use crate::model::Percent;
+use crate::profile::CutoverProfile;
+use crate::verify::{ExpectedStore, Expectations, ParityProof, SigningKey};
+
+/// What shares the traffic.
+#[derive(Clone, Copy)]
+pub enum TrafficSource<'a> {
+    /// The profile's Route 53 record.
+    Profile,
+    /// A dial in memory, for the drill without servers.
+    Memory(&'a MemoryDial),
+}
+
+/// How a cutover ended.
+#[derive(Debug, Clone, Serialize)]
+pub struct CutoverOutcome {
+    /// How it ended.
+    pub end: CutoverEnd,
+    /// Every step, in order.
+    pub steps: Vec<CutoverEvent>,
+}
+
+impl Session {
+    /// Shifts traffic to the primary stage by stage, on the session's certificate or the one at `certificate`.
+    ///
+    /// # Errors
+    ///
+    /// [`SessionError::ProofRefused`] with every reason against the certificate; nothing was shifted then.
+    pub async fn cutover(
+        &self,
+        certificate: Option<PathBuf>,
+        source: TrafficSource<'_>,
+        told: &mut (dyn FnMut(&CutoverEvent) + Send),
+    ) -> Result<CutoverOutcome> {
+        let profile = self.cutover_profile()?;
+        let proof = self.proof(&certificate.unwrap_or_else(|| self.certificate_path()), profile).await?;
+        let (dial, probe) = self.dial_and_probe(profile, source).await?;
+        let cutover = Cutover {
+            dial: dial.as_ref(),
+            profile,
+            probe: probe.as_deref(),
+            sleep: &TokioSleep,
+            last_change: self.last_change()?,
+        };
+        let mut steps = Vec::new();
+        let end = cutover
+            .run(&proof, &mut |event| {
+                self.record_step(&event)?;
+                told(&event);
+                steps.push(event);
+                Ok(())
+            })
+            .await?;
+        Ok(CutoverOutcome { end, steps })
+    }
+
+    /// Gives all traffic back to dr; needs no proof.
+    ///
+    /// # Errors
+    ///
+    /// [`SessionError::Cutover`] when the weights could not be changed.
+    pub async fn retreat(
+        &self,
+        source: TrafficSource<'_>,
+        told: &mut (dyn FnMut(&CutoverEvent) + Send),
+    ) -> Result<CutoverOutcome> {
+        let profile = self.cutover_profile()?;
+        let (dial, _) = self.dial_and_probe(profile, source).await?;
+        let cutover =
+            Cutover { dial: dial.as_ref(), profile, probe: None, sleep: &TokioSleep, last_change: None };
+        let mut steps = Vec::new();
+        let end = cutover
+            .retreat("asked for by the operator", &mut |event| {
+                told(&event);
+                steps.push(event.clone());
+                self.record_step(&event)
+            })
+            .await?;
+        Ok(CutoverOutcome { end, steps })
+    }
+
+    /// Today's weights: primary, dr, TTL in seconds. Changes nothing.
+    pub(super) async fn weights(&self) -> Result<(u64, u64, u64)> {
+        let dial = Route53Dial::connect(&self.profile.primary, self.cutover_profile()?).await?;
+        let weights = dial.read().await?;
+        Ok((u64::from(weights.share.primary), u64::from(weights.share.dr), weights.ttl_seconds))
+    }
+
+    fn cutover_profile(&self) -> Result<&CutoverProfile> {
+        self.profile.cutover.as_ref().ok_or(SessionError::ProfileLacks { what: "[cutover]" })
+    }
+
+    async fn proof(&self, certificate: &std::path::Path, profile: &CutoverProfile) -> Result<ParityProof> {
+        let key = SigningKey::load_or_create(&self.folder().join("signing.key"))?;
+        let mut stores = Vec::new();
+        for store in &self.profile.stores {
+            let pair = self.pair(store).await?;
+            let read = |source| SessionError::Store { store: store.name.clone(), source };
+            stores.push(ExpectedStore {
+                name: store.name.clone(),
+                primary: pair.primary.identity().await.map_err(read)?,
+                dr: pair.dr.identity().await.map_err(read)?,
+            });
+        }
+        let expected = Expectations {
+            profile: self.profile.name.clone(),
+            public_key: key.public(),
+            stores,
+            now: self.around.clock.now(),
+            age_max: Duration::from_secs(profile.certificate_age_seconds_max),
+        };
+        Ok(ParityProof::read(certificate, &expected)?)
+    }
+
+    async fn dial_and_probe<'a>(
+        &self,
+        profile: &CutoverProfile,
+        source: TrafficSource<'a>,
+    ) -> Result<(Box<dyn TrafficDial + 'a>, Option<Box<dyn HealthProbe>>)> {
+        Ok(match source {
+            TrafficSource::Memory(dial) => (Box::new(dial), None),
+            TrafficSource::Profile => {
+                let dial = Route53Dial::connect(&self.profile.primary, profile).await?;
+                let probe = match &profile.health {
+                    Some(health) => Some(probe_of(health, &dial)?),
+                    None => None,
+                };
+                (Box::new(dial), probe)
+            }
+        })
+    }
+
+    fn record_step(&self, event: &CutoverEvent) -> std::result::Result<(), Box<dyn std::error::Error + Send + Sync>> {
+        let share = match event {
+            CutoverEvent::ShiftIntended { to, .. } | CutoverEvent::Shifted { to, .. } => Some(*to),
+            CutoverEvent::RetreatIntended { .. } | CutoverEvent::Retreated { .. } => Some(Percent::ZERO),
+            _ => None,
+        };
+        let step = serde_json::to_value(event)?;
+        Ok(self.journal.append(&[Event::Traffic { share, step }])?)
+    }
+
+    /// The last change this session made, to go on following it.
+    fn last_change(&self) -> Result<Option<ChangeId>> {
+        let state = self.state()?;
+        let steps = state.traffic.into_iter().rev();
+        let mut events = steps.filter_map(|(_, _, step)| serde_json::from_value::<CutoverEvent>(step).ok());
+        Ok(events.find_map(|event| match event {
+            CutoverEvent::Shifted { change, .. } | CutoverEvent::Retreated { change, .. } => Some(change),
+            _ => None,
+        })
+        .flatten())
+    }
+}

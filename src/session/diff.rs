@@ -1,0 +1,91 @@
+//! Reads both sides, classifies, and changes nothing.
+
+use serde::Serialize;
+
+use super::{Result, Session, SessionError};
+use crate::compare::{Base, Comparison, compare};
+use crate::digest::manifest::Manifest;
+use crate::journal::Event;
+use crate::model::{Side, Timestamp};
+use crate::profile::{BaseProfile, StoreProfile};
+use crate::store::StorePair;
+
+/// What a diff found.
+#[derive(Debug, Clone, Serialize)]
+pub struct DiffOutcome {
+    /// The comparisons, in the profile's order.
+    pub stores: Vec<Comparison>,
+    /// How many seconds each store's base is older than Tb, where that can be told.
+    pub base_age_seconds: Vec<Option<i64>>,
+}
+
+impl DiffOutcome {
+    /// Whether every store is the same on both sides.
+    pub fn at_parity(&self) -> bool {
+        self.stores.iter().all(Comparison::at_parity)
+    }
+}
+
+impl Session {
+    /// Compares every chosen store.
+    ///
+    /// # Errors
+    ///
+    /// [`SessionError`] when any store cannot be read in full: there is no partial result.
+    pub async fn diff(&self) -> Result<DiffOutcome> {
+        let mut outcome = DiffOutcome { stores: Vec::new(), base_age_seconds: Vec::new() };
+        for store in self.chosen() {
+            let pair = self.pair(store).await?;
+            let comparison = self.compare(store, &pair, "diff").await?;
+            let as_of = comparison.base.as_ref().and_then(|base| base.as_of);
+            outcome.base_age_seconds.push(self.base_age_seconds(as_of));
+            outcome.stores.push(comparison);
+        }
+        Ok(outcome)
+    }
+
+    /// Compares one store with its base, and records the comparison.
+    pub(super) async fn compare(&self, store: &StoreProfile, pair: &StorePair, by: &str) -> Result<Comparison> {
+        self.require_same_shape(pair).await?;
+        let base = self.base(store, pair)?;
+        let settings = self.settings(store, by);
+        let (clock, progress) = (self.around.clock.as_ref(), self.around.progress.as_ref());
+        let comparison = compare(pair, &base, &settings, clock, progress).await?;
+        let recorded = serde_json::to_value(&comparison).expect("a comparison has only string keys");
+        self.journal.append(&[Event::Compared { by: by.to_owned(), comparison: recorded }])?;
+        Ok(comparison)
+    }
+
+    /// Tb: what dr's data represented at failover.
+    pub(super) fn dr_as_of(&self) -> Option<Timestamp> {
+        self.profile.dr_as_of.or(self.profile.disaster_at)
+    }
+
+    pub(super) fn base_age_seconds(&self, as_of: Option<Timestamp>) -> Option<i64> {
+        Some(self.dr_as_of()?.as_second() - as_of?.as_second())
+    }
+
+    fn base(&self, store: &StoreProfile, pair: &StorePair) -> Result<Base> {
+        let refuse = |why: String| {
+            SessionError::Compare(crate::compare::CompareError::Base { store: pair.id.clone(), why })
+        };
+        if store.base != BaseProfile::None && self.profile.disaster_at.is_none() {
+            return Err(refuse("the profile has no disaster_at, so the base's age cannot be judged".into()));
+        }
+        if let Some(base) = &pair.base {
+            return Ok(Base::Store(base.clone()));
+        }
+        let BaseProfile::Checkpoint(name) = &store.base else { return Ok(Base::None) };
+        let folder = self.checkpoint_folder(name).join(&store.name);
+        let manifest = Manifest::open(&folder, Side::Primary).map_err(|source| {
+            SessionError::Compare(crate::compare::CompareError::Manifest { store: pair.id.clone(), source })
+        })?;
+        let taken = manifest.header.read_until;
+        match self.profile.disaster_at {
+            Some(disaster) if taken > disaster => Err(refuse(format!(
+                "checkpoint {name} was taken at {taken}, after the disaster at {disaster}: take one from before it"
+            ))),
+            _ => Ok(Base::Manifest(manifest)),
+        }
+    }
+}

@@ -1,0 +1,194 @@
+//! One failback from start to end: drives the stages, keeps everything in one folder, and resumes.
+//!
+//! Every command is a method here, for the command line, the drill and the screens alike. What happened is in the journal;
+//! [`SessionState`] is folded from it. Any method can be cut off at any instant and called again.
+
+mod check;
+mod checkpoint;
+mod cutover;
+mod diff;
+mod error;
+mod freeze;
+mod open;
+mod planning;
+mod replaying;
+mod state;
+mod verifying;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+pub use check::{CheckOutcome, StoreCheck};
+pub use checkpoint::CheckpointOutcome;
+pub use cutover::{CutoverOutcome, TrafficSource};
+pub use diff::DiffOutcome;
+pub use error::SessionError;
+pub use freeze::FreezeOutcome;
+pub use open::open_pair;
+pub use planning::{PlanOutcome, PlanSummary, StorePlan};
+pub use replaying::{ReplayOutcome, StoreReplay, UndoOutcome};
+pub use state::SessionState;
+pub use verifying::{StoreVerification, UndoneOutcome, VerifyOutcome};
+
+use crate::compare::{Progress, Settings};
+use crate::journal::{Event, Journal};
+use crate::model::{Clock, Digest, StoreId};
+use crate::plan::{Allowances, Rulings};
+use crate::profile::{Profile, Resources, StoreProfile};
+use crate::store::memory::MemoryRegistry;
+use crate::store::{Finding, StorePair};
+
+/// What a session method gives.
+pub type Result<T> = std::result::Result<T, SessionError>;
+
+/// What an operator chose on the command line.
+#[derive(Debug, Clone, Default)]
+pub struct Options {
+    /// Only these stores; empty for all.
+    pub stores: Vec<String>,
+    /// What was allowed.
+    pub allowances: Allowances,
+    /// A person's decisions on held items.
+    pub rulings: Rulings,
+}
+
+/// Everything a session needs from outside.
+#[derive(Clone)]
+pub struct Surroundings {
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// Told how long work gets on.
+    pub progress: Arc<dyn Progress>,
+    /// Stores of `kind = "memory"`.
+    pub memory: MemoryRegistry,
+    /// Where named checkpoints are kept.
+    pub checkpoints: PathBuf,
+}
+
+/// An open session.
+pub struct Session {
+    profile: Profile,
+    profile_digest: Digest,
+    journal: Journal,
+    options: Options,
+    around: Surroundings,
+}
+
+impl Session {
+    /// Opens or makes the session in `folder`.
+    ///
+    /// # Errors
+    ///
+    /// [`SessionError`] when another process has it, its journal is damaged, or `--store` names no store.
+    pub fn open(
+        folder: &Path,
+        profile: Profile,
+        profile_text: &str,
+        options: Options,
+        around: Surroundings,
+    ) -> Result<Session> {
+        for name in &options.stores {
+            if !profile.stores.iter().any(|store| store.name == *name) {
+                let known = profile.stores.iter().map(|store| store.name.as_str()).collect::<Vec<_>>().join(", ");
+                return Err(SessionError::UnknownStore { name: name.clone(), known });
+            }
+        }
+        let journal = Journal::open(folder, around.clock.clone())?;
+        let profile_digest = blake3::hash(profile_text.as_bytes()).into();
+        Ok(Session { profile, profile_digest, journal, options, around })
+    }
+
+    /// The profile.
+    pub fn profile(&self) -> &Profile {
+        &self.profile
+    }
+
+    /// The session folder.
+    pub fn folder(&self) -> &Path {
+        self.journal.folder()
+    }
+
+    /// What has happened so far.
+    ///
+    /// # Errors
+    ///
+    /// [`SessionError`] when the journal cannot be read.
+    pub fn state(&self) -> Result<SessionState> {
+        Ok(SessionState::fold(&self.journal.events()?))
+    }
+
+    /// Records that a command begins.
+    ///
+    /// # Errors
+    ///
+    /// [`SessionError`] when the journal cannot be written.
+    pub fn begin(&self, command: &str) -> Result<()> {
+        let event = Event::Began {
+            command: command.to_owned(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            profile: self.profile_digest,
+        };
+        Ok(self.journal.append(&[event])?)
+    }
+
+    /// Records how a command ended.
+    ///
+    /// # Errors
+    ///
+    /// [`SessionError`] when the journal cannot be written.
+    pub fn end(&self, command: &str, exit_code: u8) -> Result<()> {
+        Ok(self.journal.append(&[Event::Ended { command: command.to_owned(), exit_code }])?)
+    }
+
+    /// The stores this command is about.
+    fn chosen(&self) -> Vec<&StoreProfile> {
+        let chosen = |name: &String| self.options.stores.is_empty() || self.options.stores.contains(name);
+        self.profile.stores.iter().filter(|store| chosen(&store.name)).collect()
+    }
+
+    /// Connects both sides of a store and makes sure that they are two resources.
+    async fn pair(&self, store: &StoreProfile) -> Result<StorePair> {
+        let pair = open_pair(&self.profile, store, &self.around.memory).await?;
+        let read = |source| SessionError::Store { store: store.name.clone(), source };
+        let primary = pair.primary.identity().await.map_err(read)?;
+        let dr = pair.dr.identity().await.map_err(read)?;
+        if primary.is_same_resource(&dr) {
+            return Err(SessionError::SameResource { store: store.name.clone(), resource: primary.resource });
+        }
+        Ok(pair)
+    }
+
+    /// Both sides must have the same shape before their items mean the same.
+    async fn require_same_shape(&self, pair: &StorePair) -> Result<Vec<Finding>> {
+        let findings = check::shape_findings(pair).await?;
+        if findings.iter().any(|finding| finding.level == crate::store::Level::Blocker) {
+            return Err(SessionError::ShapesDiffer { store: pair.id.0.clone(), findings });
+        }
+        Ok(findings)
+    }
+
+    fn settings(&self, store: &StoreProfile, purpose: &str) -> Settings {
+        let machine = &self.profile.machine;
+        let newest_field = match &store.resources {
+            Resources::DynamoDb { newest_attribute, .. } => newest_attribute.clone(),
+            Resources::Postgres { newest_column, .. } => newest_column.clone(),
+            Resources::S3 { .. } | Resources::Memory { .. } => None,
+        };
+        let spill = machine.spill.clone().unwrap_or_else(|| self.folder().join("spill"));
+        Settings {
+            partitions: machine.parallel.max(1),
+            memory_bytes: usize::try_from(machine.memory_mib.saturating_mul(1 << 20)).unwrap_or(usize::MAX),
+            spill: spill.join(purpose),
+            manifests: self.folder().join("manifests").join(purpose).join(&store.name),
+            delta: self.folder().join("delta").join(format!("{purpose}-{}.ndjson", store.name)),
+            newest_field,
+        }
+    }
+
+    fn store_profile(&self, id: &StoreId) -> Result<&StoreProfile> {
+        let found = self.profile.stores.iter().find(|store| store.name == id.0);
+        found.ok_or_else(|| SessionError::PlanOutdated {
+            why: format!("it has store {id}, which the profile no longer has"),
+        })
+    }
+}

@@ -1,0 +1,106 @@
+//! Connects the stores a profile names.
+
+use std::sync::Arc;
+
+use super::{Result, SessionError};
+use crate::model::{Side, StoreId};
+use crate::profile::{BaseProfile, Profile, Resources, StoreProfile};
+use crate::store::dynamodb::DynamoDbStore;
+use crate::store::memory::{MemoryRegistry, MemoryStore};
+use crate::store::postgres::PostgresStore;
+use crate::store::s3::S3Store;
+use crate::store::wrap::{Retrying, Throttled};
+use crate::store::{BaseStore, ReadStore, StoreError, StorePair, WriteStore};
+
+type Opened = std::result::Result<StorePair, StoreError>;
+
+/// Connects both sides of a store, and its base where that is a store too, each throttled and retried.
+///
+/// # Errors
+///
+/// [`SessionError::Store`] when a side cannot be reached or does not exist.
+pub async fn open_pair(profile: &Profile, store: &StoreProfile, memory: &MemoryRegistry) -> Result<StorePair> {
+    let id = StoreId(store.name.clone());
+    let opened = match &store.resources {
+        Resources::Memory { primary, dr } => Ok(in_memory(id, primary, dr, memory)),
+        Resources::DynamoDb { .. } => dynamodb(id, profile, store).await,
+        Resources::S3 { .. } => s3(id, profile, store).await,
+        Resources::Postgres { .. } => postgres(id, profile, store).await,
+    };
+    let pair = opened.map_err(|source| SessionError::Store { store: store.name.clone(), source })?;
+    Ok(wrapped(pair, store))
+}
+
+fn wrapped(pair: StorePair, store: &StoreProfile) -> StorePair {
+    let limits = store.limits;
+    let read = |side: Arc<dyn ReadStore>| -> Arc<dyn ReadStore> {
+        Arc::new(Retrying::new(Arc::new(Throttled::new(side, limits)) as Arc<dyn ReadStore>))
+    };
+    let primary: Arc<dyn WriteStore> = Arc::new(Throttled::new(pair.primary, limits));
+    StorePair {
+        id: pair.id,
+        primary: Arc::new(Retrying::new(primary)),
+        dr: read(pair.dr),
+        base: pair.base.map(|base| BaseStore { store: read(base.store), as_of: base.as_of }),
+    }
+}
+
+fn in_memory(id: StoreId, primary: &str, dr: &str, memory: &MemoryRegistry) -> StorePair {
+    let store = |side, name| MemoryStore::new(id.clone(), side, memory.table(name));
+    StorePair {
+        primary: Arc::new(store(Side::Primary, primary)),
+        dr: Arc::new(store(Side::Dr, dr)),
+        base: None,
+        id: id.clone(),
+    }
+}
+
+async fn dynamodb(id: StoreId, profile: &Profile, store: &StoreProfile) -> Opened {
+    let Resources::DynamoDb { primary, dr, version_attribute, .. } = &store.resources else {
+        unreachable!("called for DynamoDB stores only")
+    };
+    let version = || version_attribute.clone();
+    let base = match &store.base {
+        BaseProfile::Table(table) => {
+            let base = DynamoDbStore::connect(id.clone(), Side::Base, &profile.primary, table, version()).await?;
+            Some(BaseStore { store: Arc::new(base), as_of: None })
+        }
+        _ => None,
+    };
+    let dr = DynamoDbStore::connect(id.clone(), Side::Dr, &profile.dr, &dr.table, version()).await?;
+    let primary =
+        DynamoDbStore::connect(id.clone(), Side::Primary, &profile.primary, &primary.table, version()).await?;
+    Ok(StorePair { id, primary: Arc::new(primary), dr: Arc::new(dr), base })
+}
+
+async fn s3(id: StoreId, profile: &Profile, store: &StoreProfile) -> Opened {
+    let Resources::S3 { primary, dr } = &store.resources else { unreachable!("called for S3 stores only") };
+    let as_of = profile.dr_as_of.or(profile.disaster_at);
+    let base = match (&store.base, as_of) {
+        (BaseProfile::Versions, Some(_)) => {
+            let base = S3Store::connect(id.clone(), Side::Base, &profile.primary, primary, as_of).await?;
+            Some(BaseStore { store: Arc::new(base), as_of })
+        }
+        _ => None,
+    };
+    let dr = S3Store::connect(id.clone(), Side::Dr, &profile.dr, dr, None).await?;
+    let primary = S3Store::connect(id.clone(), Side::Primary, &profile.primary, primary, None).await?;
+    Ok(StorePair { id, primary: Arc::new(primary), dr: Arc::new(dr), base })
+}
+
+async fn postgres(id: StoreId, profile: &Profile, store: &StoreProfile) -> Opened {
+    let Resources::Postgres { primary, dr, tables, .. } = &store.resources else {
+        unreachable!("called for PostgreSQL stores only")
+    };
+    let base = match &store.base {
+        BaseProfile::Database(database) => {
+            let aside = primary.in_database(database);
+            let base = PostgresStore::connect(id.clone(), Side::Base, &profile.primary, &aside, tables).await?;
+            Some(BaseStore { store: Arc::new(base), as_of: None })
+        }
+        _ => None,
+    };
+    let dr = PostgresStore::connect(id.clone(), Side::Dr, &profile.dr, dr, tables).await?;
+    let primary = PostgresStore::connect(id.clone(), Side::Primary, &profile.primary, primary, tables).await?;
+    Ok(StorePair { id, primary: Arc::new(primary), dr: Arc::new(dr), base })
+}

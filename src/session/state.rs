@@ -1,0 +1,115 @@
+//! What has happened so far, folded from the events.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+use serde_json::Value as Json;
+
+use super::{PlanSummary, StoreReplay, StoreVerification};
+use crate::compare::Comparison;
+use crate::journal::{Event, EventRecord};
+use crate::model::{Digest, Percent, StoreId, Timestamp};
+use crate::store::Finding;
+use crate::verify::FenceEvidence;
+
+/// A session as its journal tells it; enough for a report at any stage.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct SessionState {
+    /// When the first command began.
+    pub began_at: Option<Timestamp>,
+    /// When the last event happened.
+    pub last_at: Option<Timestamp>,
+    /// Commands with when they began and their exit code, where they ended.
+    pub commands: Vec<(String, Timestamp, Option<u8>)>,
+    /// The newest preflight.
+    pub findings: Option<Vec<Finding>>,
+    /// The first comparison of each store: what the disaster left.
+    pub first_comparisons: BTreeMap<StoreId, Comparison>,
+    /// The newest comparison of each store by diff or plan.
+    pub comparisons: BTreeMap<StoreId, Comparison>,
+    /// The plans: when, id, and what they do.
+    pub plans: Vec<(Timestamp, Digest, PlanSummary)>,
+    /// The replay passes: when, plan, and what came of them.
+    pub replays: Vec<(Timestamp, Digest, Vec<StoreReplay>)>,
+    /// Steps done, refused and stale, over the whole session.
+    pub done: u64,
+    /// Refused steps.
+    pub refused: u64,
+    /// Stale steps.
+    pub stale: u64,
+    /// Items restored by undo.
+    pub undone: u64,
+    /// Items that undo left as they are.
+    pub undo_refused: u64,
+    /// The newest proof that writers are stopped.
+    pub fence: Option<FenceEvidence>,
+    /// The newest verification: when, whether it found parity, the stores.
+    pub verified: Option<(Timestamp, bool, Vec<StoreVerification>)>,
+    /// The newest certificate's file.
+    pub certificate: Option<String>,
+    /// The cutover's steps: when, the share aimed at, the step.
+    pub traffic: Vec<(Timestamp, Option<Percent>, Json)>,
+    /// Events that this version could not read in full; never hidden.
+    pub unread: u64,
+}
+
+impl SessionState {
+    /// Folds events in order.
+    pub fn fold(events: &[EventRecord]) -> SessionState {
+        let mut state = SessionState::default();
+        for record in events {
+            state.apply(record);
+        }
+        state
+    }
+
+    fn apply(&mut self, record: &EventRecord) {
+        let at = record.at;
+        self.began_at.get_or_insert(at);
+        self.last_at = Some(at);
+        match &record.event {
+            Event::Began { command, .. } => self.commands.push((command.clone(), at, None)),
+            Event::Ended { command, exit_code } => {
+                let begun = self.commands.iter_mut().rev().find(|(name, _, _)| name == command);
+                begun.into_iter().for_each(|begun| begun.2 = Some(*exit_code));
+            }
+            Event::Checked { findings } => self.findings = self.read(findings),
+            Event::Compared { by, comparison } => self.compared(by, comparison),
+            Event::Planned { plan, summary } => {
+                let read = self.read(summary);
+                self.plans.extend(read.map(|summary| (at, *plan, summary)));
+            }
+            Event::Replayed { plan, summary } => {
+                let read = self.read(summary);
+                self.replays.extend(read.map(|summary| (at, *plan, summary)));
+            }
+            Event::Done { .. } => self.done += 1,
+            Event::Refused { .. } => self.refused += 1,
+            Event::Stale { .. } => self.stale += 1,
+            Event::Undone { .. } => self.undone += 1,
+            Event::UndoRefused { .. } => self.undo_refused += 1,
+            Event::Frozen { evidence } => self.fence = self.read(evidence),
+            Event::Verified { parity, summary, certificate } => {
+                let read = self.read(summary);
+                self.verified = read.map(|stores| (at, *parity, stores));
+                self.certificate.clone_from(certificate);
+            }
+            Event::Traffic { share, step } => self.traffic.push((at, *share, step.clone())),
+            Event::Intended { .. } | Event::UndoIntended { .. } | Event::CountersRaised { .. } => {}
+        }
+    }
+
+    fn compared(&mut self, by: &str, comparison: &Json) {
+        let Some(comparison) = self.read::<Comparison>(comparison) else { return };
+        if by == "diff" {
+            self.first_comparisons.entry(comparison.store.clone()).or_insert_with(|| comparison.clone());
+            self.comparisons.insert(comparison.store.clone(), comparison);
+        }
+    }
+
+    fn read<T: serde::de::DeserializeOwned>(&mut self, json: &Json) -> Option<T> {
+        let read = serde_json::from_value(json.clone()).ok();
+        self.unread += u64::from(read.is_none());
+        read
+    }
+}
