@@ -24,10 +24,12 @@ pub(super) struct Reading<'a> {
 }
 
 impl Reading<'_> {
-    /// Notes what is wrong at `span`.
+    /// Notes what is wrong at `span`; only the first complaint about one field at one place is kept.
     pub(super) fn complain(&self, span: &Range<usize>, field: &str, what: impl Into<String>, hint: Option<String>) {
-        let complaint = Complaint::at(self.text, span, field, what.into(), hint);
-        self.complaints.borrow_mut().push((span.start, complaint));
+        let mut complaints = self.complaints.borrow_mut();
+        if !complaints.iter().any(|(at, earlier)| *at == span.start && earlier.field == field) {
+            complaints.push((span.start, Complaint::at(self.text, span, field, what.into(), hint)));
+        }
     }
 
     /// Whether nothing is wrong so far.

@@ -1,3 +1,5 @@
 //! The one integration binary.
 
+mod canonical;
 mod peers;
+mod profile;
