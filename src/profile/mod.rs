@@ -125,6 +125,7 @@ pub struct StoreProfile {
 
 /// Both sides of one store.
 #[derive(Debug, Clone)]
+#[expect(clippy::large_enum_variant, reason = "a profile has few stores, and adapters match on its fields")]
 pub enum Resources {
     /// `kind = "memory"`: the reference store; a name in this process, for drills and tests.
     Memory {

@@ -286,6 +286,47 @@ fn no_complaint_shows_a_secret() {
     }
 }
 
+/// Whatever is cut, doubled or made unusual, reading ends with a profile or with complaints within the text.
+#[test]
+fn damaged_profiles_are_told_and_never_panic() {
+    let unusual = GOOD.replace("media", "m\u{e9}dia \u{1f600}").replace('\n', "\r\n");
+    for text in [GOOD, &unusual] {
+        for (at, piece) in text.char_indices() {
+            let after = at + piece.len_utf8();
+            let damaged = [
+                text[..at].to_owned(),
+                format!("{}{}", &text[..at], &text[after..]),
+                format!("{}\"{}", &text[..at], &text[at..]),
+                format!("{}{{{}", &text[..at], &text[at..]),
+            ];
+            for text in damaged {
+                if let Err(ProfileError::Invalid { complaints, .. }) = Profile::parse(&text, "p.toml", &env) {
+                    let lines = text.matches('\n').count() + 1;
+                    assert!(!complaints.is_empty());
+                    assert!(complaints.iter().all(|complaint| (1..=lines).contains(&complaint.line)), "{text}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn tables_may_be_written_with_headers_or_dots() {
+    let inline = "record = { name = \"a.example.com\", type = \"A\", primary = \"p\", dr = \"d\" }\n";
+    let header = "[cutover.record]\nname = \"a.example.com\"\ntype = \"A\"\nprimary = \"p\"\n";
+    let text = format!("{}{header}", GOOD.replace(inline, ""));
+    assert_eq!(heads(&text), ["29:1: cutover.record.dr: missing field `dr` in `cutover.record`"]);
+    assert!(Profile::parse(&format!("{text}dr = \"d\"\n"), "p.toml", &env).is_ok());
+    let dotted = GOOD.replace("base = \"none\"", "base.checkpoint = \"x\"\npolicy.stranded = \"kepe\"");
+    assert_eq!(heads(&dotted), ["13:19: store.orders.policy.stranded: unknown stranded `kepe`, did you mean `keep`?"]);
+    let single = GOOD.replacen("[[store]]", "[store]", 1);
+    let end = single[7..].find("[[store]]").expect("the second") + 7;
+    assert_eq!(
+        heads(&single[..end]),
+        ["7:1: store: wrong type: expected an array of tables, [[store]], found a table"]
+    );
+}
+
 #[test]
 fn stores_that_meet_are_told() {
     let again = "[[store]]\nname = \"more\"\nkind = \"s3\"\nprimary = { bucket = \"media-a\", prefix = \"x/y/\" }\ndr = { bucket = \"c-c\" }\n";
