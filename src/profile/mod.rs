@@ -1,17 +1,24 @@
 //! The profile: which stores, which policies, how writes are fenced and how customers return.
+//!
+//! A profile is TOML. Reading it finds everything that is wrong at once and points at line and column; what is read is
+//! valid by itself. Whether its resources exist and fit is for the preflight to find out. `docs/profile.md` names every
+//! field.
 
+mod error;
+mod read;
+mod same;
 mod store;
+mod table;
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use serde::Deserialize;
+pub use error::{Complaint, ProfileError};
 
 use crate::model::{Percent, Timestamp};
 
 /// A whole profile.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Clone)]
 pub struct Profile {
     /// Its name; also the default session folder's.
     pub name: String,
@@ -24,20 +31,39 @@ pub struct Profile {
     /// How the dr Region is reached.
     pub dr: SideProfile,
     /// The stores, in the order they are handled.
-    #[serde(rename = "store")]
     pub stores: Vec<StoreProfile>,
     /// How writes to dr are stopped, and how that is proved.
     pub freeze: Option<FreezeProfile>,
     /// How customers are returned.
     pub cutover: Option<CutoverProfile>,
     /// Bounds on what this machine spends.
-    #[serde(default)]
     pub machine: MachineProfile,
 }
 
+impl Profile {
+    /// Reads a profile from a file; `env` gives the environment variables that secrets may name.
+    ///
+    /// # Errors
+    ///
+    /// [`ProfileError::Unreadable`] when there is no such file or it is not UTF-8 text, else as [`Profile::parse`].
+    pub fn load(path: &Path, env: &dyn Fn(&str) -> Option<String>) -> Result<Profile, ProfileError> {
+        let text = std::fs::read_to_string(path)
+            .map_err(|source| ProfileError::Unreadable { path: path.to_owned(), source })?;
+        Profile::parse(&text, &path.display().to_string(), env)
+    }
+
+    /// Reads a profile from text; `file` is the name that errors show.
+    ///
+    /// # Errors
+    ///
+    /// [`ProfileError::Invalid`] with everything that is wrong and where.
+    pub fn parse(text: &str, file: &str, env: &dyn Fn(&str) -> Option<String>) -> Result<Profile, ProfileError> {
+        read::profile(text, env).map_err(|complaints| ProfileError::Invalid { file: file.to_owned(), complaints })
+    }
+}
+
 /// How one side is reached. Each side has credentials and endpoints of its own.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Clone)]
 pub struct SideProfile {
     /// The AWS Region.
     pub region: String,
@@ -50,15 +76,13 @@ pub struct SideProfile {
     /// An endpoint for every service of this side, for test servers.
     pub endpoint_url: Option<String>,
     /// Endpoints by service: `dynamodb`, `s3`, `rds`, `route53`, `sts`.
-    #[serde(default)]
     pub endpoints: BTreeMap<String, String>,
     /// Credentials given in the profile, for test servers and isolated accounts.
     pub credentials: Option<CredentialsProfile>,
 }
 
-/// Static credentials; each may be `${ENV}`.
-#[derive(Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
+/// Static credentials; each field may be `${NAME}`, an environment variable.
+#[derive(Clone)]
 pub struct CredentialsProfile {
     /// The access key id.
     pub access_key_id: String,
@@ -75,8 +99,7 @@ impl std::fmt::Debug for CredentialsProfile {
 }
 
 /// A secret; never shown.
-#[derive(Clone, Deserialize)]
-#[serde(transparent)]
+#[derive(Clone)]
 pub struct Secret(pub String);
 
 impl std::fmt::Debug for Secret {
@@ -102,6 +125,7 @@ pub struct StoreProfile {
 
 /// Both sides of one store.
 #[derive(Debug, Clone)]
+#[expect(clippy::large_enum_variant, reason = "a profile has few stores, and adapters match on its fields")]
 pub enum Resources {
     /// `kind = "memory"`: the reference store; a name in this process, for drills and tests.
     Memory {
@@ -142,27 +166,23 @@ pub enum Resources {
 }
 
 /// A DynamoDB table.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Clone)]
 pub struct TableProfile {
     /// Its name.
     pub table: String,
 }
 
 /// An S3 bucket, or the part of it under a prefix; keys are compared without the prefix.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Clone)]
 pub struct BucketProfile {
     /// Its name.
     pub bucket: String,
     /// Only keys that begin so.
-    #[serde(default)]
     pub prefix: String,
 }
 
 /// A database, by URL or as RDS knows it.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Clone)]
 pub struct DatabaseProfile {
     /// `postgres://user@host:port/database`, without a password.
     pub url: Option<String>,
@@ -174,15 +194,14 @@ pub struct DatabaseProfile {
     pub database: Option<String>,
     /// The user, with `instance` or `cluster`.
     pub user: Option<String>,
-    /// The password; may be `${ENV}`.
+    /// The password; may be `${NAME}`, an environment variable.
     pub password: Option<Secret>,
     /// Whether TLS is required: `disable`, `require` (default beyond loopback).
     pub tls: Option<TlsMode>,
 }
 
 /// Whether a connection is encrypted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TlsMode {
     /// Plain text; for loopback and tunnels.
     Disable,
@@ -207,8 +226,7 @@ pub enum BaseProfile {
 }
 
 /// How differences are decided.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields, default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PolicyProfile {
     /// Both sides changed, to different contents.
     pub conflict: ConflictPolicy,
@@ -241,8 +259,7 @@ impl Default for PolicyProfile {
 }
 
 /// What to do with a conflict.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "kebab-case")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ConflictPolicy {
     /// A person decides.
     Hold,
@@ -255,8 +272,7 @@ pub enum ConflictPolicy {
 }
 
 /// What to do with a write that only the primary has.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "kebab-case")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum StrandedPolicy {
     /// It stays; an accepted difference.
     Keep,
@@ -267,8 +283,7 @@ pub enum StrandedPolicy {
 }
 
 /// What to do where no base tells who changed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "kebab-case")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum UnattributedPolicy {
     /// A person decides.
     Hold,
@@ -279,8 +294,7 @@ pub enum UnattributedPolicy {
 }
 
 /// When the primary's items may be deleted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "kebab-case")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DeletePolicy {
     /// Only when the base proves that dr deleted it.
     BaseProved,
@@ -291,8 +305,7 @@ pub enum DeletePolicy {
 }
 
 /// Rates that must not be passed; 0 is no limit.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields, default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LimitsProfile {
     /// Items read per second and side.
     pub reads_per_second: u32,
@@ -307,24 +320,20 @@ impl Default for LimitsProfile {
 }
 
 /// How writes to dr are stopped.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Clone)]
 pub struct FreezeProfile {
     /// Stops the writers; run once, must exit 0.
     pub command: Vec<String>,
     /// A write to dr as the application would do it: the fence is proved when it fails (any exit but 0).
     pub negative_write_test: Option<Vec<String>>,
     /// How long dr must be read unchanged, in seconds, where there is no negative write test.
-    #[serde(default = "default_quiet_seconds")]
     pub quiet_seconds: u64,
     /// How long each command may run, in seconds.
-    #[serde(default = "default_command_timeout_seconds")]
     pub timeout_seconds: u64,
 }
 
 /// How customers are returned.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Clone)]
 pub struct CutoverProfile {
     /// The hosted zone's id.
     pub hosted_zone: String,
@@ -337,21 +346,17 @@ pub struct CutoverProfile {
     /// How health is judged between stages.
     pub health: Option<HealthProfile>,
     /// How old a certificate may be, in seconds.
-    #[serde(default = "default_certificate_age_seconds_max")]
     pub certificate_age_seconds_max: u64,
     /// How long a change may take to reach all DNS servers, in seconds.
-    #[serde(default = "default_insync_timeout_seconds")]
     pub insync_timeout_seconds: u64,
 }
 
 /// A weighted record pair.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Clone)]
 pub struct RecordProfile {
     /// Its name.
     pub name: String,
     /// Its type, for example `A` or `CNAME`.
-    #[serde(rename = "type")]
     pub record_type: String,
     /// The primary record's SetIdentifier.
     pub primary: String,
@@ -360,8 +365,7 @@ pub struct RecordProfile {
 }
 
 /// How health is judged: exactly one way.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Clone)]
 pub struct HealthProfile {
     /// Healthy when a GET answers with a 2xx status.
     pub url: Option<String>,
@@ -370,19 +374,15 @@ pub struct HealthProfile {
     /// Healthy when the command exits 0.
     pub command: Option<Vec<String>>,
     /// How long one probe may take, in seconds.
-    #[serde(default = "default_probe_timeout_seconds")]
     pub timeout_seconds: u64,
     /// Pause between probes, in seconds.
-    #[serde(default = "default_probe_interval_seconds")]
     pub interval_seconds: u64,
     /// This many failures in a row are unhealthy.
-    #[serde(default = "default_failures")]
     pub failures: u32,
 }
 
 /// Bounds on what this machine spends.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields, default)]
+#[derive(Debug, Clone)]
 pub struct MachineProfile {
     /// Memory for the leaves of one comparison, in MiB; beyond it they spill to disk.
     pub memory_mib: u64,
@@ -396,32 +396,4 @@ impl Default for MachineProfile {
     fn default() -> Self {
         MachineProfile { memory_mib: 256, parallel: 4, spill: None }
     }
-}
-
-fn default_quiet_seconds() -> u64 {
-    10
-}
-
-fn default_command_timeout_seconds() -> u64 {
-    60
-}
-
-fn default_certificate_age_seconds_max() -> u64 {
-    900
-}
-
-fn default_insync_timeout_seconds() -> u64 {
-    300
-}
-
-fn default_probe_timeout_seconds() -> u64 {
-    5
-}
-
-fn default_probe_interval_seconds() -> u64 {
-    10
-}
-
-fn default_failures() -> u32 {
-    3
 }

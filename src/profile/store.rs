@@ -1,133 +1,320 @@
 //! The `[[store]]` table: which fields a kind of store has.
 
-use serde::Deserialize;
-use serde::de::{self, Deserializer};
+use std::ops::Range;
 
+use super::read::{check_name, narrow};
+use super::table::Table;
 use super::{
-    BaseProfile, BucketProfile, DatabaseProfile, LimitsProfile, PolicyProfile, Resources, StoreProfile, TableProfile,
+    BaseProfile, BucketProfile, ConflictPolicy, DatabaseProfile, DeletePolicy, LimitsProfile, PolicyProfile, Resources,
+    StoreProfile, StrandedPolicy, TableProfile, TlsMode, UnattributedPolicy,
 };
 
-impl<'de> Deserialize<'de> for StoreProfile {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        Ok(match Tagged::deserialize(deserializer)? {
-            Tagged::Memory(common) => {
-                let Common { name, base, policy, limits, primary, dr } = common;
-                let resources = Resources::Memory { primary: primary.name, dr: dr.name };
-                StoreProfile { name, resources, base: base_of(base)?, policy, limits }
+/// A store and where its parts stand.
+pub(super) type Placed = (StoreProfile, Places);
+
+/// Where the parts of a store stand, and what it is called in complaints.
+#[derive(Debug, Clone)]
+pub(super) struct Places {
+    pub(super) path: String,
+    pub(super) name: Range<usize>,
+    pub(super) primary: Range<usize>,
+    pub(super) dr: Range<usize>,
+    pub(super) base: Range<usize>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Memory,
+    DynamoDb,
+    S3,
+    Postgres,
+}
+
+const KINDS: [(&str, Kind); 4] =
+    [("dynamodb", Kind::DynamoDb), ("s3", Kind::S3), ("postgres", Kind::Postgres), ("memory", Kind::Memory)];
+
+/// The largest rate a limit may state, per second.
+const RATE_MAX: u64 = 10_000_000;
+
+/// Reads one store; `None` only where complaints say why.
+pub(super) fn read(mut table: Table<'_>) -> Option<Placed> {
+    if let Some(name) = table.raw_text("name").filter(|name| !name.is_empty()) {
+        table.path = format!("store.{name}");
+    }
+    let name = table.need_text("name");
+    check_name(&table, &name);
+    if !table.has("kind") {
+        table.missing("kind", Some("one of: dynamodb, s3, postgres, memory"));
+    }
+    if table.raw_text("kind") == Some("mysql") {
+        table.complain("kind", "kind `mysql` is not supported yet", Some("one of: dynamodb, s3, postgres, memory"));
+        return None;
+    }
+    // Which fields belong here depends on the kind: without it there is nothing more to say.
+    let kind = table.word("kind", &KINDS)?;
+    let resources = resources(&table, kind);
+    let base = base(&table, kind);
+    let policy = table.table("policy").map(policy).unwrap_or_default();
+    if let Some(resources) = &resources {
+        check_newest(&table, policy, resources);
+    }
+    let limits = table.table("limits").map(limits).unwrap_or_default();
+    let places = Places {
+        path: table.path.clone(),
+        name: table.span_of("name"),
+        primary: table.span_of("primary"),
+        dr: table.span_of("dr"),
+        base: table.span_of("base"),
+    };
+    table.finish();
+    Some((StoreProfile { name, resources: resources?, base, policy, limits }, places))
+}
+
+fn resources(table: &Table<'_>, kind: Kind) -> Option<Resources> {
+    let (primary, dr) = (table.need_table("primary"), table.need_table("dr"));
+    Some(match kind {
+        Kind::Memory => {
+            let (primary, dr) = (primary.map(memory), dr.map(memory));
+            Resources::Memory { primary: primary?, dr: dr? }
+        }
+        Kind::DynamoDb => {
+            let version_attribute = table.text("version_attribute");
+            let newest_attribute = table.text("newest_attribute");
+            let (primary, dr) = (primary.map(dynamodb_table), dr.map(dynamodb_table));
+            Resources::DynamoDb { primary: primary?, dr: dr?, version_attribute, newest_attribute }
+        }
+        Kind::S3 => {
+            let (primary, dr) = (primary.map(bucket), dr.map(bucket));
+            Resources::S3 { primary: primary?, dr: dr? }
+        }
+        Kind::Postgres => {
+            let tables = table_globs(table);
+            let newest_column = table.text("newest_column");
+            let (primary, dr) = (primary.map(database), dr.map(database));
+            Resources::Postgres { primary: primary?, dr: dr?, tables, newest_column }
+        }
+    })
+}
+
+fn memory(table: Table<'_>) -> String {
+    let name = table.need_text("name");
+    table.finish();
+    name
+}
+
+fn dynamodb_table(fields: Table<'_>) -> TableProfile {
+    let table = fields.need_text("table");
+    let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    if !table.is_empty() && (!table.chars().all(fits) || !(3..=255).contains(&table.len())) {
+        let hint = "3 to 255 letters, digits, `-`, `_` and `.`; the name, not the ARN";
+        fields.complain("table", "not a DynamoDB table's name", Some(hint));
+    }
+    fields.finish();
+    TableProfile { table }
+}
+
+fn bucket(table: Table<'_>) -> BucketProfile {
+    let bucket = table.need_text("bucket");
+    let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    if !bucket.is_empty() && (!bucket.chars().all(fits) || !(3..=255).contains(&bucket.len())) {
+        let hint = "the name only, without s3:// and without a path; a path goes into `prefix`";
+        table.complain("bucket", "not a bucket's name", Some(hint));
+    }
+    let prefix = table.text_or_empty("prefix").unwrap_or_default();
+    table.finish();
+    BucketProfile { bucket, prefix }
+}
+
+fn database(table: Table<'_>) -> DatabaseProfile {
+    let ways = ["url", "instance", "cluster"].into_iter().filter(|name| table.has(name)).count();
+    if ways != 1 {
+        let what = format!("exactly one of `url`, `instance` and `cluster` is needed, {ways} are given");
+        table.reading.complain(&table.span, &table.path, what, None);
+    }
+    let by_url = table.has("url");
+    if let Some(url) = table.raw_text("url") {
+        check_database_url(&table, "url", url);
+    }
+    for name in ["database", "user"] {
+        match (by_url, table.has(name)) {
+            (true, true) => {
+                let what = format!("`{name}` only goes with `instance` or `cluster`");
+                table.complain(name, what, Some("it is part of `url`"));
             }
-            Tagged::DynamoDb(table) => {
-                let DynamoDb { name, primary, dr, base, policy, limits, version_attribute, newest_attribute } = table;
-                let resources = Resources::DynamoDb { primary, dr, version_attribute, newest_attribute };
-                StoreProfile { name, resources, base: base_of(base)?, policy, limits }
-            }
-            Tagged::S3(common) => {
-                let Common { name, base, policy, limits, primary, dr } = common;
-                StoreProfile { name, resources: Resources::S3 { primary, dr }, base: base_of(base)?, policy, limits }
-            }
-            Tagged::Postgres(database) => {
-                let Postgres { name, primary, dr, base, policy, limits, tables, newest_column } = database;
-                let resources = Resources::Postgres { primary, dr, tables, newest_column };
-                StoreProfile { name, resources, base: base_of(base)?, policy, limits }
-            }
-        })
+            (false, false) if ways == 1 => table.missing(name, None),
+            _ => {}
+        }
+    }
+    let database = DatabaseProfile {
+        url: table.text("url"),
+        instance: table.text("instance"),
+        cluster: table.text("cluster"),
+        database: table.text("database"),
+        user: table.text("user"),
+        password: table.secret("password"),
+        tls: table.word("tls", &[("disable", TlsMode::Disable), ("require", TlsMode::Require)]),
+    };
+    table.finish();
+    database
+}
+
+/// Complains about a URL that is not `postgres://user@host[:port]/database`.
+fn check_database_url(table: &Table<'_>, field: &str, url: &str) {
+    const HINT: &str = "write postgres://user@host:5432/database";
+    let Some(rest) = url.strip_prefix("postgres://").or_else(|| url.strip_prefix("postgresql://")) else {
+        return table.complain(field, "not a postgres:// URL", Some(HINT));
+    };
+    let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
+    let Some((user, host)) = authority.rsplit_once('@').filter(|(user, _)| !user.is_empty()) else {
+        return table.complain(field, "the URL names no user", Some(HINT));
+    };
+    if user.contains(':') {
+        let hint = "put it into `password` as \"${NAME}\"";
+        return table.complain(field, "a password does not belong into the URL", Some(hint));
+    }
+    let (name, options) = path.split_once('?').unwrap_or((path, ""));
+    if options.split('&').any(|option| option.starts_with("password=")) {
+        let hint = "put it into `password` as \"${NAME}\"";
+        return table.complain(field, "a password does not belong into the URL", Some(hint));
+    }
+    if host.is_empty() || host.starts_with(':') {
+        table.complain(field, "the URL names no host", Some(HINT));
+    } else if name.is_empty() {
+        table.complain(field, "the URL names no database", Some(HINT));
     }
 }
 
-#[derive(Deserialize)]
-#[serde(tag = "kind", rename_all = "lowercase")]
-enum Tagged {
-    Memory(Common<NameProfile>),
-    DynamoDb(DynamoDb),
-    S3(Common<BucketProfile>),
-    Postgres(Postgres),
+fn table_globs(table: &Table<'_>) -> Vec<String> {
+    if !table.has("tables") {
+        table.missing("tables", Some("which tables, such as [\"public.*\"]"));
+    }
+    let globs = table.texts("tables").unwrap_or_default();
+    for (index, (glob, span)) in globs.iter().enumerate() {
+        let parts: Vec<&str> = glob.split('.').collect();
+        let is_bad = |part: &&str| part.is_empty() || part.chars().any(|c| c.is_whitespace() || c.is_control());
+        let what = match parts.as_slice() {
+            [_, _] if !parts.iter().any(is_bad) => {
+                if !globs[..index].iter().any(|(earlier, _)| earlier == glob) {
+                    continue;
+                }
+                format!("`{glob}` is listed twice")
+            }
+            _ => format!("`{glob}` is not `schema.table`, where `*` and `?` may stand for any characters"),
+        };
+        table.reading.complain(span, &table.path_of("tables"), what, None);
+    }
+    globs.into_iter().map(|(glob, _)| glob).collect()
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct NameProfile {
-    name: String,
+fn base(table: &Table<'_>, kind: Kind) -> BaseProfile {
+    if table.is_table("base") {
+        return table.table("base").map_or(BaseProfile::None, |base| base_table(base, kind));
+    }
+    let words = [("none", BaseWord::None), ("versions", BaseWord::Versions)];
+    match table.word("base", &words) {
+        Some(BaseWord::Versions) if kind != Kind::S3 => {
+            table.complain("base", "`versions` is a base for kind s3 only", None);
+            BaseProfile::None
+        }
+        Some(BaseWord::Versions) => BaseProfile::Versions,
+        Some(BaseWord::None) | None => BaseProfile::None,
+    }
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Common<R> {
-    name: String,
-    primary: R,
-    dr: R,
-    base: Option<RawBase>,
-    #[serde(default)]
-    policy: PolicyProfile,
-    #[serde(default)]
-    limits: LimitsProfile,
+#[derive(Clone, Copy)]
+enum BaseWord {
+    None,
+    Versions,
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct DynamoDb {
-    name: String,
-    primary: TableProfile,
-    dr: TableProfile,
-    base: Option<RawBase>,
-    #[serde(default)]
-    policy: PolicyProfile,
-    #[serde(default)]
-    limits: LimitsProfile,
-    version_attribute: Option<String>,
-    newest_attribute: Option<String>,
+fn base_table(table: Table<'_>, kind: Kind) -> BaseProfile {
+    let given = table.known_texts(&["checkpoint", "table", "database", "export"]);
+    let mut base = BaseProfile::None;
+    match given.as_slice() {
+        [("checkpoint", name)] => base = BaseProfile::Checkpoint(name.clone()),
+        [("table", name)] if kind == Kind::DynamoDb => base = BaseProfile::Table(name.clone()),
+        [("table", _)] => table.complain("table", "`table` is a base for kind dynamodb only", None),
+        [("database", name)] if kind == Kind::Postgres => {
+            if name.contains("://") {
+                check_database_url(&table, "database", name);
+            }
+            base = BaseProfile::Database(name.clone());
+        }
+        [("database", _)] => table.complain("database", "`database` is a base for kind postgres only", None),
+        [("export", _)] => {
+            let hint = "restore the export into a table and give { table = \"..\" }, or use a checkpoint";
+            table.complain("export", "an export as base is not supported yet", Some(hint));
+        }
+        given => {
+            let count = given.len();
+            let what = format!("exactly one of `checkpoint`, `table` and `database` is needed, {count} are given");
+            table.reading.complain(&table.span, &table.path, what, None);
+        }
+    }
+    table.finish();
+    base
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Postgres {
-    name: String,
-    primary: DatabaseProfile,
-    dr: DatabaseProfile,
-    base: Option<RawBase>,
-    #[serde(default)]
-    policy: PolicyProfile,
-    #[serde(default)]
-    limits: LimitsProfile,
-    tables: Vec<String>,
-    newest_column: Option<String>,
+fn policy(table: Table<'_>) -> PolicyProfile {
+    let default = PolicyProfile::default();
+    let conflict = [
+        ("hold", ConflictPolicy::Hold),
+        ("dr-wins", ConflictPolicy::DrWins),
+        ("primary-wins", ConflictPolicy::PrimaryWins),
+        ("newest", ConflictPolicy::Newest),
+    ];
+    let stranded =
+        [("keep", StrandedPolicy::Keep), ("hold", StrandedPolicy::Hold), ("overwrite", StrandedPolicy::Overwrite)];
+    let unattributed = [
+        ("hold", UnattributedPolicy::Hold),
+        ("dr-wins", UnattributedPolicy::DrWins),
+        ("mirror", UnattributedPolicy::Mirror),
+    ];
+    let deletes =
+        [("base-proved", DeletePolicy::BaseProved), ("mirror", DeletePolicy::Mirror), ("never", DeletePolicy::Never)];
+    let policy = PolicyProfile {
+        conflict: table.word("conflict", &conflict).unwrap_or(default.conflict),
+        stranded: table.word("stranded", &stranded).unwrap_or(default.stranded),
+        unattributed: table.word("unattributed", &unattributed).unwrap_or(default.unattributed),
+        deletes: table.word("deletes", &deletes).unwrap_or(default.deletes),
+        delete_limit_percent: table.percent("delete_limit_percent").unwrap_or(default.delete_limit_percent),
+        overwrite_limit_percent: table.percent("overwrite_limit_percent").unwrap_or(default.overwrite_limit_percent),
+        base_age_tolerance_seconds: table
+            .number("base_age_tolerance_seconds", 0..=u64::from(u32::MAX))
+            .unwrap_or(default.base_age_tolerance_seconds),
+    };
+    table.finish();
+    policy
 }
 
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum RawBase {
-    Word(String),
-    Checkpoint(CheckpointBase),
-    Table(TableBase),
-    Database(DatabaseBase),
+/// `newest` needs something that orders writes.
+fn check_newest(table: &Table<'_>, policy: PolicyProfile, resources: &Resources) {
+    if policy.conflict != ConflictPolicy::Newest {
+        return;
+    }
+    let (is_declared, hint) = match resources {
+        Resources::DynamoDb { newest_attribute, .. } => {
+            (newest_attribute.is_some(), "add `newest_attribute`, an attribute that orders writes")
+        }
+        Resources::Postgres { newest_column, .. } => {
+            (newest_column.is_some(), "add `newest_column`, a column that orders writes")
+        }
+        Resources::S3 { .. } | Resources::Memory { .. } => {
+            (false, "this kind has nothing that orders writes: use hold, dr-wins or primary-wins")
+        }
+    };
+    if !is_declared {
+        table.complain("policy", "`conflict = \"newest\"` cannot tell which write is the newest", Some(hint));
+    }
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct CheckpointBase {
-    checkpoint: String,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct TableBase {
-    table: String,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct DatabaseBase {
-    database: String,
-}
-
-fn base_of<E: de::Error>(base: Option<RawBase>) -> Result<BaseProfile, E> {
-    Ok(match base {
-        None => BaseProfile::None,
-        Some(RawBase::Checkpoint(base)) => BaseProfile::Checkpoint(base.checkpoint),
-        Some(RawBase::Table(base)) => BaseProfile::Table(base.table),
-        Some(RawBase::Database(base)) => BaseProfile::Database(base.database),
-        Some(RawBase::Word(word)) => match word.as_str() {
-            "none" => BaseProfile::None,
-            "versions" => BaseProfile::Versions,
-            other => return Err(E::custom(format!("unknown base `{other}`"))),
-        },
-    })
+fn limits(table: Table<'_>) -> LimitsProfile {
+    let default = LimitsProfile::default();
+    let rate = |name, default| table.number(name, 0..=RATE_MAX).map_or(default, narrow);
+    let limits = LimitsProfile {
+        reads_per_second: rate("reads_per_second", default.reads_per_second),
+        writes_per_second: rate("writes_per_second", default.writes_per_second),
+    };
+    table.finish();
+    limits
 }

@@ -1,4 +1,6 @@
 //! The one integration binary.
 
 mod conformance;
+mod canonical;
 mod peers;
+mod profile;
