@@ -40,9 +40,8 @@ impl Region {
         let mut request = self.client.create_bucket().bucket(bucket);
         if self.side.region != "us-east-1" {
             let place = BucketLocationConstraint::from(self.side.region.as_str());
-            request = request.create_bucket_configuration(
-                CreateBucketConfiguration::builder().location_constraint(place).build(),
-            );
+            request = request
+                .create_bucket_configuration(CreateBucketConfiguration::builder().location_constraint(place).build());
         }
         request.send().await.expect("a bucket");
         if versions {
@@ -139,7 +138,7 @@ fn noise(length: usize, seed: u64) -> Vec<u8> {
     bytes
 }
 
-/// Waits for the server's clock, which tells times to the second, to pass into a second of its own; gives that second.
+/// Waits for the server's clock, which tells times to the second, to pass into a second of its own; gives its end.
 async fn next_second(region: &Region, bucket: &str) -> Timestamp {
     let second = async || {
         region.put(bucket, "~clock", b"tick").await;
@@ -150,7 +149,7 @@ async fn next_second(region: &Region, bucket: &str) -> Timestamp {
     for _ in 0..10_000 {
         let now = second().await;
         if now > start {
-            return Timestamp::from_second(now - 1).expect("a time");
+            return Timestamp::from_millisecond(now * 1000 - 1).expect("a time");
         }
     }
     panic!("the server's clock stands still");
@@ -256,7 +255,11 @@ async fn guards(server: &Server, versions: bool) {
     assert_eq!(scan(&primary).await, []);
     if versions {
         assert_eq!(body(&primary, &last).await, b"newer in dr", "a deleted version can still be read");
-        assert_eq!(apply(&primary, "k", None, Some((&last, &primary))).await, Outcome::Applied, "undo from its version");
+        assert_eq!(
+            apply(&primary, "k", None, Some((&last, &primary))).await,
+            Outcome::Applied,
+            "undo from its version"
+        );
     }
 }
 
@@ -290,7 +293,11 @@ struct Liar(S3Store);
 
 #[async_trait::async_trait]
 impl BodySource for Liar {
-    async fn open_body(&self, item: &Item, range: std::ops::Range<u64>) -> failback::store::Result<failback::store::BodyStream> {
+    async fn open_body(
+        &self,
+        item: &Item,
+        range: std::ops::Range<u64>,
+    ) -> failback::store::Result<failback::store::BodyStream> {
         let stream = self.0.open_body(item, range).await?;
         let flipped = |bytes: bytes::Bytes| bytes.iter().map(|byte| byte ^ 1).collect::<bytes::Bytes>();
         Ok(Box::pin(stream.map_ok(flipped)))
@@ -319,8 +326,20 @@ async fn damaged_bodies(server: &Server) {
     assert_eq!(uploads.uploads().len(), 0, "the unfinished upload was aborted");
 }
 
+/// Keys that S3 takes; SeaweedFS keeps objects as files and refuses the first three.
 const ODD: [&str; 12] = [
-    "folder/", "a//b", "a/../b", "ünï/cödé/日本語.txt", "a b", "a+b", "a%20b", "a%b", "quote\"'<&>", "tab\there", "~!*'()", "?#=;,@:$",
+    "folder/",
+    "a//b",
+    "a/../b",
+    "ünï/cödé/日本語.txt",
+    "a b",
+    "a+b",
+    "a%20b",
+    "a%b",
+    "quote\"'<&>",
+    "tab\there",
+    "~!*'()",
+    "?#=;,@:$",
 ];
 
 async fn odd_keys(server: &Server, names: &[&str]) {
@@ -422,7 +441,7 @@ async fn many_objects(server: &Server) {
     present.dedup();
     assert_eq!(present.len(), 1203);
     let base = home.store("many", "k/", Some(instant)).await.expect("a view");
-    assert_eq!(scan(&base).await, present, "the view of now is what is there now");
+    assert!(scan(&base).await == present, "the view of now is what is there now");
 }
 
 async fn identities_and_findings(server: &Server) {
@@ -436,7 +455,10 @@ async fn identities_and_findings(server: &Server) {
     assert!(!mine.is_same_resource(&dr.identity().await.expect("an identity")));
     assert_eq!(mine.resource, "s3://who-home/ (us-east-1)");
     let findings = primary.check().await;
-    assert!(findings.iter().any(|finding| finding.level == Level::Warning && finding.what.contains("versions")), "{findings:?}");
+    assert!(
+        findings.iter().any(|finding| finding.level == Level::Warning && finding.what.contains("versions")),
+        "{findings:?}"
+    );
     assert_eq!(dr.check().await, []);
     let shapes = (primary.shape().await.expect("a shape"), dr.shape().await.expect("a shape"));
     assert_eq!(shapes.0.binding, shapes.1.binding);
@@ -501,7 +523,7 @@ mod seaweedfs {
         unversioned_writes_are_guarded => async |server: &Server| guards(server, false).await;
         large_and_empty_bodies_arrive_whole => large_bodies;
         damaged_bodies_never_become_objects => damaged_bodies;
-        odd_keys_go_there_and_back => async |server: &Server| odd_keys(server, &ODD).await;
+        odd_keys_go_there_and_back => async |server: &Server| odd_keys(server, &ODD[3..]).await;
         a_past_instant_is_seen_as_it_was => past_views;
         prior_bodies_are_saved_where_versions_are_not_kept => async |server: &Server| saved_bodies(server, false).await;
         listings_go_on_page_after_page => many_objects;

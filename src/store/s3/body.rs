@@ -21,7 +21,10 @@ impl S3Store {
             return Err(StoreError::new(ErrorKind::Unfit, what));
         }
         if range.end > item.size || range.start > range.end {
-            return Err(StoreError::new(ErrorKind::Unfit, format!("a range beyond the end of {location} was asked for")));
+            return Err(StoreError::new(
+                ErrorKind::Unfit,
+                format!("a range beyond the end of {location} was asked for"),
+            ));
         }
         let is_whole = range == (0..item.size);
         if range.is_empty() && !is_whole {
@@ -36,7 +39,10 @@ impl S3Store {
         let name = location.to_string();
         let expected = range.end - range.start;
         if reply.content_length().is_some_and(|length| length != expected as i64) {
-            return Err(StoreError::new(ErrorKind::Unreadable, format!("{name} answers with another length than asked")));
+            return Err(StoreError::new(
+                ErrorKind::Unreadable,
+                format!("{name} answers with another length than asked"),
+            ));
         }
         Ok(measured(chunks(reply.body, name.clone()), name, expected))
     }
@@ -75,7 +81,8 @@ fn chunks(body: ByteStream, name: String) -> BodyStream {
 
 /// Makes a body that is shorter or longer than `expected` an error instead of an end.
 pub(super) fn measured(body: BodyStream, name: String, expected: u64) -> BodyStream {
-    let wrong = move || StoreError::new(ErrorKind::Unreadable, format!("the body of {name} has another length than it says"));
+    let wrong =
+        move || StoreError::new(ErrorKind::Unreadable, format!("the body of {name} has another length than it says"));
     let next = move |(mut body, left): (BodyStream, u64)| {
         let wrong = wrong.clone();
         async move {

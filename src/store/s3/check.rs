@@ -122,7 +122,8 @@ impl S3Store {
         let reply = self.client.get_bucket_encryption().bucket(&self.bucket).send().await;
         match setting("cannot ask for encryption", reply) {
             Setting::Set(reply) => {
-                let rules = reply.server_side_encryption_configuration().map(|config| config.rules()).unwrap_or_default();
+                let rules =
+                    reply.server_side_encryption_configuration().map(|config| config.rules()).unwrap_or_default();
                 let defaults = rules.iter().filter_map(|rule| rule.apply_server_side_encryption_by_default());
                 let words: Vec<&str> = defaults.map(|default| default.sse_algorithm().as_str()).collect();
                 if words.is_empty() { "none".into() } else { words.join(", ") }
@@ -183,8 +184,9 @@ impl S3Store {
         match self.versioning().await {
             Ok(Some(BucketVersioningStatus::Enabled)) => None,
             Ok(_) if self.side == Side::Primary => Some(
-                Finding::new(Level::Warning, subject, format!("bucket {bucket} does not keep versions"))
-                    .with_hint("bodies that a write destroys are saved to the session folder first; or enable versioning"),
+                Finding::new(Level::Warning, subject, format!("bucket {bucket} does not keep versions")).with_hint(
+                    "bodies that a write destroys are saved to the session folder first; or enable versioning",
+                ),
             ),
             Ok(_) => Some(Finding::new(Level::Note, subject, format!("bucket {bucket} does not keep versions"))),
             Err(error) => Some(Finding::new(Level::Warning, subject, format!("{error:?}"))),
@@ -195,8 +197,12 @@ impl S3Store {
         match self.replication_rules().await {
             Setting::Set(0) | Setting::Unset => None,
             Setting::Set(rules) => Some(
-                Finding::new(Level::Warning, subject, format!("bucket {} has {rules} replication rules enabled", self.bucket))
-                    .with_hint("replayed objects may be replicated back: decide on the rules of both sides first"),
+                Finding::new(
+                    Level::Warning,
+                    subject,
+                    format!("bucket {} has {rules} replication rules enabled", self.bucket),
+                )
+                .with_hint("replayed objects may be replicated back: decide on the rules of both sides first"),
             ),
             Setting::Unknown(error) => Some(Finding::new(Level::Warning, subject, format!("{error:?}"))),
         }

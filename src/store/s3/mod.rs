@@ -97,7 +97,8 @@ impl S3Store {
     /// The bucket's key for `key`, prefix included.
     fn full_key(&self, key: &Key) -> Result<String> {
         let malformed = || StoreError::new(ErrorKind::Unreadable, "a key is not that of an S3 object");
-        let value = key_value(key).map_err(|error| StoreError::caused(malformed().kind, malformed().to_string(), error))?;
+        let value =
+            key_value(key).map_err(|error| StoreError::caused(malformed().kind, malformed().to_string(), error))?;
         let name = value.get("key").and_then(Value::as_text).ok_or_else(malformed)?;
         Ok(format!("{}{name}", self.prefix))
     }

@@ -40,7 +40,10 @@ impl BodySource for SavedBodies {
         };
         let length = file.metadata().await.map_err(|error| local("cannot open a saved body", error))?.len();
         if length != item.size || range.end > length || range.start > range.end {
-            return Err(StoreError::new(ErrorKind::Unreadable, format!("saved body {} has a wrong length", path.display())));
+            return Err(StoreError::new(
+                ErrorKind::Unreadable,
+                format!("saved body {} has a wrong length", path.display()),
+            ));
         }
         let seek = file.seek(std::io::SeekFrom::Start(range.start)).await;
         seek.map_err(|error| local("cannot read a saved body", error))?;

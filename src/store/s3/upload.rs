@@ -136,12 +136,13 @@ impl Upload<'_> {
     }
 
     async fn complete(&self, upload_id: &str, parts: Parts, sent: Vec<CompletedPart>) -> Result<(Attempt, Item)> {
-        let crc64nvme = parts.hasher.crc64nvme();
         let item = self.checked(parts).await?;
+        // Every part was checked by S3, and the whole is read back: its checksum is not sent, because servers disagree
+        // on whether it is one of the body or of the part checksums.
         let whole = CompletedMultipartUpload::builder().set_parts(Some(sent)).build();
         let request = self.store.client.complete_multipart_upload().bucket(&self.store.bucket).key(self.full_key);
         let request = request.upload_id(upload_id).multipart_upload(whole).mpu_object_size(self.item.size as i64);
-        let request = request.checksum_crc64_nvme(crc64nvme).checksum_type(ChecksumType::FullObject);
+        let request = request.checksum_type(ChecksumType::FullObject);
         let request = match self.guard {
             Guard::Absent => request.if_none_match("*"),
             Guard::Etag(etag) => request.if_match(etag),

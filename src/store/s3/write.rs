@@ -74,7 +74,10 @@ impl S3Store {
             }
         }
         let found = self.read(write.key, Depth::Evidence).await?.map(Box::new);
-        Ok(Outcome::Refused { found, reason: format!("the bucket refused its condition {TRIES_MAX} times (HTTP {lost})") })
+        Ok(Outcome::Refused {
+            found,
+            reason: format!("the bucket refused its condition {TRIES_MAX} times (HTTP {lost})"),
+        })
     }
 
     async fn judge(&self, current: Option<&Item>, write: &GuardedWrite<'_>) -> Result<Judgement> {
@@ -85,7 +88,9 @@ impl S3Store {
         };
         let is_wanted = match (current, &write.wanted) {
             (None, Wanted::Absent) => true,
-            (Some(current), Wanted::Present { item, body }) if !is_expected => self.is_same(current, item, *body).await?,
+            (Some(current), Wanted::Present { item, body }) if !is_expected => {
+                self.is_same(current, item, *body).await?
+            }
             _ => false,
         };
         Ok(match (is_wanted, is_expected, current.is_some()) {
