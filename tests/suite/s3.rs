@@ -427,6 +427,110 @@ async fn saved_bodies(server: &Server, versions: bool) {
     assert_eq!(one(&primary, "k", Depth::Evidence).await.same_as(&prior), Some(true));
 }
 
+async fn undo_without_evidence(server: &Server) {
+    let home = Region::of(server, "us-east-1").await;
+    home.make_bucket("undo", true).await;
+    home.put("undo", "k", b"the first").await;
+    let primary = home.store("undo", "", None).await.expect("a store");
+    let prior = Item { evidence: Vec::new(), ..one(&primary, "k", Depth::Evidence).await };
+    home.put("undo", "k", b"the second").await;
+    let second = Item { evidence: Vec::new(), ..one(&primary, "k", Depth::Evidence).await };
+    for outcome in [Outcome::Applied, Outcome::AlreadyApplied] {
+        assert_eq!(apply(&primary, "k", Some(&second), Some((&prior, &primary))).await, outcome);
+    }
+}
+
+async fn archived_objects(server: &Server) {
+    let home = Region::of(server, "us-east-1").await;
+    home.make_bucket("cold", true).await;
+    let class = aws_sdk_s3::types::StorageClass::DeepArchive;
+    let request = home.client.put_object().bucket("cold").key("k").body(ByteStream::from_static(b"ice"));
+    request.storage_class(class).send().await.expect("an object");
+    let store = home.store("cold", "", None).await.expect("a store");
+    let item = one(&store, "k", Depth::Content).await;
+    assert!(item.hold.as_deref().is_some_and(|reason| reason.contains("archived")), "{:?}", item.hold);
+    assert_eq!(scan(&store).await, [item.leaf()]);
+}
+
+async fn history_that_begins_too_late(server: &Server) {
+    let home = Region::of(server, "us-east-1").await;
+    home.make_bucket("late", false).await;
+    let instant = next_second(&home, "late").await;
+    home.put("late", "k", b"which replaced what?").await;
+    home.keep_versions("late").await;
+    let base = home.store("late", "", Some(instant)).await.expect("a view");
+    let scan = base.begin_scan(1).await.expect("a scan");
+    let read: Result<Vec<Vec<Leaf>>, _> = scan.leaves(0).try_collect().await;
+    assert_eq!(read.err().map(|error| error.kind), Some(ErrorKind::Unfit));
+    assert_eq!(base.fetch(&[key("k")], Depth::Evidence).await.err().map(|error| error.kind), Some(ErrorKind::Unfit));
+}
+
+async fn batches_and_impossible_keys(server: &Server) {
+    let home = Region::of(server, "us-east-1").await;
+    home.make_bucket("batch-home", true).await;
+    home.make_bucket("batch-away", true).await;
+    for n in 0..40 {
+        home.put("batch-away", &format!("in/{n:02}"), n.to_string().as_bytes()).await;
+    }
+    home.put("batch-away", "in/", b"").await;
+    let primary = home.store("batch-home", "", None).await.expect("a store");
+    let dr = home.store("batch-away", "in/", None).await.expect("a store");
+    let keys: Vec<Key> = (0..40).map(|n| key(&format!("{n:02}"))).chain([key("")]).collect();
+    assert_eq!(primary.fetch(&keys, Depth::Evidence).await.expect("a fetch"), vec![None; 41]);
+    let items: Vec<Item> = dr.fetch(&keys, Depth::Evidence).await.expect("a fetch").into_iter().flatten().collect();
+    assert!(items.iter().map(|item| &item.key).eq(&keys), "items come in the order of their keys");
+    let absent = |item: &'_ Item| GuardedWrite {
+        key: &keys[keys.iter().position(|key| *key == item.key).expect("a key")],
+        expected: Expected::Absent,
+        wanted: Wanted::Absent,
+    };
+    let writes: Vec<GuardedWrite<'_>> =
+        items.iter().map(|item| GuardedWrite { wanted: Wanted::Present { item, body: &dr }, ..absent(item) }).collect();
+    let outcomes = primary.apply(&writes).await.expect("outcomes");
+    assert!(outcomes[..40].iter().all(|outcome| *outcome == Outcome::Applied));
+    assert!(matches!(outcomes[40], Outcome::Refused { found: None, .. }), "an empty key is no key");
+    let (mine, theirs) = (scan(&primary).await, scan(&dr).await);
+    assert_eq!((mine.len(), theirs.len()), (40, 41));
+}
+
+async fn races(server: &Server, versions: bool) {
+    let home = Region::of(server, "us-east-1").await;
+    let (own, source) = (format!("race-home-{versions}"), format!("race-away-{versions}"));
+    home.make_bucket(&own, versions).await;
+    home.make_bucket(&source, versions).await;
+    let primary = home.store(&own, "", None).await.expect("a store");
+    let dr = home.store(&source, "", None).await.expect("a store");
+    let mut items = Vec::new();
+    for n in 0..8 {
+        home.put(&source, "k", format!("writer {n}").as_bytes()).await;
+        let item = one(&dr, "k", Depth::Evidence).await;
+        home.put(&source, &format!("copy-{n}"), format!("writer {n}").as_bytes()).await;
+        let from = one(&dr, &format!("copy-{n}"), Depth::Evidence).await;
+        items.push(Item { contents: from.contents, ..item });
+    }
+    let key = key("k");
+    let mut expected = None;
+    for round in ["insert", "update"] {
+        let write = |item| GuardedWrite {
+            key: &key,
+            expected: expected.as_ref().map_or(Expected::Absent, Expected::Present),
+            wanted: Wanted::Present { item, body: &dr },
+        };
+        let writes: Vec<GuardedWrite<'_>> = items.iter().map(write).collect();
+        let outcomes = primary.apply(&writes).await.expect("outcomes");
+        let applied: Vec<usize> = (0..8).filter(|n| outcomes[*n] == Outcome::Applied).collect();
+        let refused = outcomes.iter().filter(|outcome| matches!(outcome, Outcome::Refused { .. })).count();
+        assert_eq!((applied.len(), refused), (1, 7), "{round}: one writer wins: {outcomes:?}");
+        let there = one(&primary, "k", Depth::Evidence).await;
+        assert_eq!(there.same_as(&items[applied[0]]), Some(true), "{round}: and its contents are there");
+        items.remove(applied[0]);
+        home.put(&source, "spare", round.as_bytes()).await;
+        let spare = one(&dr, "spare", Depth::Evidence).await;
+        items.push(Item { key: key.clone(), ..spare });
+        expected = Some(there);
+    }
+}
+
 async fn many_objects(server: &Server) {
     let home = Region::of(server, "us-east-1").await;
     home.make_bucket("many", true).await;
@@ -508,6 +612,12 @@ mod ministack {
         a_past_instant_is_seen_as_it_was => past_views;
         prior_bodies_are_saved_where_versions_are_not_kept => async |server: &Server| saved_bodies(server, false).await;
         prior_bodies_are_kept_by_versions => async |server: &Server| saved_bodies(server, true).await;
+        prior_images_need_no_evidence => undo_without_evidence;
+        archived_objects_are_held => archived_objects;
+        a_history_that_begins_too_late_is_refused => history_that_begins_too_late;
+        batches_keep_their_order => batches_and_impossible_keys;
+        one_of_many_writers_wins => async |server: &Server| races(server, true).await;
+        one_of_many_writers_wins_without_versions => async |server: &Server| races(server, false).await;
         listings_go_on_page_after_page => many_objects;
         buckets_are_known_and_looked_over => identities_and_findings;
     }
@@ -526,6 +636,8 @@ mod seaweedfs {
         odd_keys_go_there_and_back => async |server: &Server| odd_keys(server, &ODD[3..]).await;
         a_past_instant_is_seen_as_it_was => past_views;
         prior_bodies_are_saved_where_versions_are_not_kept => async |server: &Server| saved_bodies(server, false).await;
+        one_of_many_writers_wins => async |server: &Server| races(server, true).await;
+        one_of_many_writers_wins_without_versions => async |server: &Server| races(server, false).await;
         listings_go_on_page_after_page => many_objects;
     }
 }

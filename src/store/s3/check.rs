@@ -20,7 +20,7 @@ pub(super) fn not_checked(is_past: bool) -> Vec<String> {
         "the encryption of objects",
         "bucket configuration: policies, lifecycle, replication, notifications",
         "unfinished multipart uploads",
-        "a change of tags alone made between the last look at an object and its write: S3 guards bodies, not tags",
+        "a change of metadata or tags alone made in the instant between the last look at an object and its write",
     ]
     .map(str::to_owned)
     .to_vec();

@@ -29,7 +29,7 @@ use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 use futures_util::{StreamExt, TryStreamExt, stream};
 use tokio::sync::Semaphore;
 
-pub use object::object_digest;
+pub use object::{kept_evidence, object_digest};
 pub use saved::SavedBodies;
 
 use super::aws::{endpoint, sdk_config, store_error};
@@ -47,6 +47,8 @@ const READS_AT_ONCE: usize = 32;
 const WRITES_AT_ONCE: usize = 16;
 /// Memory for parts of bodies on their way to the bucket, in MiB, over all writes.
 const UPLOAD_MEMORY_MIB: u32 = 128;
+/// Longest key of an object, in bytes of UTF-8.
+const KEY_BYTES_MAX: usize = 1024;
 /// A body that sends nothing for this long is given up.
 const STALL_GRACE: Duration = Duration::from_secs(30);
 
@@ -106,6 +108,11 @@ impl S3Store {
     /// The key for a bucket's key, when it is under the prefix.
     fn key(&self, full_key: &str) -> Option<Key> {
         full_key.strip_prefix(&self.prefix).map(|name| key_of(&Value::map([("key", Value::text(name))])))
+    }
+
+    /// Whether S3 can hold an object of this name; a key that is legal under one prefix may not be under another.
+    fn is_possible(full_key: &str) -> bool {
+        (1..=KEY_BYTES_MAX).contains(&full_key.len())
     }
 
     /// How error text names an object.

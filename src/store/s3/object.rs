@@ -4,6 +4,7 @@
 //! digest is made over everything else and one `{kind, value}`, so that two objects are compared by any kind they share.
 //! Where the object lies (bucket, key, ETag, version) is kept beside, and is no part of any digest.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use crate::digest::item_digest;
@@ -93,6 +94,22 @@ pub fn object_digest(contents: &Value, kind: &str, value: &str) -> Digest {
 /// One evidence for each proof.
 pub(super) fn evidence_of(contents: &Value, proofs: &[Proof]) -> Vec<Evidence> {
     proofs.iter().map(|(kind, text)| Evidence { kind, digest: object_digest(contents, kind, text) }).collect()
+}
+
+/// The evidence that an item's contents keep of their body, for an item that was stored without its evidence.
+pub fn kept_evidence(contents: &Value) -> Vec<Evidence> {
+    let kept = contents.get("location").and_then(|location| location.get("checksums"));
+    let text = |kind: &'static str| Some((kind, kept?.get(kind)?.as_text()?.to_owned()));
+    let proofs: Vec<Proof> = KINDS.iter().filter_map(|kind| text(kind)).collect();
+    evidence_of(contents, &proofs)
+}
+
+/// The item with at least the evidence that its contents keep.
+pub(super) fn with_evidence(item: &Item) -> Cow<'_, Item> {
+    if !item.evidence.is_empty() {
+        return Cow::Borrowed(item);
+    }
+    Cow::Owned(Item { evidence: kept_evidence(&item.contents), ..item.clone() })
 }
 
 fn preferred(evidence: &[Evidence]) -> Option<Digest> {
@@ -218,6 +235,15 @@ mod tests {
         other.metadata.insert("a".into(), "b".into());
         assert_ne!(item(&other).digest, item(&facts(&proof)).digest);
         assert_eq!(item(&other).same_as(&item(&facts(&proof))), Some(false));
+    }
+
+    #[test]
+    fn evidence_is_found_again_in_the_contents() {
+        let whole = item(&facts(&[("md5", "m".into()), ("crc32", "AAAA".into())]));
+        let stored = Item { evidence: Vec::new(), ..whole.clone() };
+        let restored = with_evidence(&stored);
+        assert_eq!(restored.same_as(&item(&facts(&[("md5", "m".into())]))), Some(true));
+        assert_eq!(restored.evidence.len(), whole.evidence.len());
     }
 
     #[test]

@@ -21,6 +21,9 @@ impl S3Store {
     /// Reads an item by its key; in a view of an instant, as it was then.
     pub(super) async fn read(&self, key: &Key, depth: Depth) -> Result<Option<Item>> {
         let full_key = self.full_key(key)?;
+        if !S3Store::is_possible(&full_key) {
+            return Ok(None);
+        }
         let place = match self.as_of {
             None => Some(Place { full_key, otherwise: None, version_id: None }),
             Some(instant) => self.place_at(&full_key, instant).await?,
@@ -34,7 +37,11 @@ impl S3Store {
     /// Reads an object that a listing named; `None` when it is gone since.
     pub(super) async fn read_listed(&self, place: Place) -> Result<Option<Item>> {
         for full_key in [Some(&place.full_key), place.otherwise.as_ref()].into_iter().flatten() {
-            let Some(key) = self.key(full_key) else { continue };
+            let stray = || {
+                let what = format!("bucket {} lists objects that are not under the prefix asked for", self.bucket);
+                StoreError::new(ErrorKind::Unreadable, what)
+            };
+            let key = self.key(full_key).ok_or_else(stray)?;
             let item = self.read_at(&key, full_key, place.version_id.as_deref(), Depth::Evidence).await?;
             if item.is_some() {
                 return Ok(item);

@@ -5,7 +5,7 @@ use std::time::Duration;
 use futures_util::future::BoxFuture;
 
 use super::body::deepened;
-use super::object::{Location, bare_etag};
+use super::object::{Location, bare_etag, with_evidence};
 use super::upload::Upload;
 use super::{S3Store, s3_error, status};
 use crate::model::Item;
@@ -55,6 +55,9 @@ impl S3Store {
 
     async fn apply_in_tries(&self, write: GuardedWrite<'_>) -> Result<Outcome> {
         let full_key = self.full_key(write.key)?;
+        if !S3Store::is_possible(&full_key) {
+            return Ok(Outcome::Refused { found: None, reason: "no object can have such a key in this bucket".into() });
+        }
         let mut lost = 0;
         for tried in 0..TRIES_MAX {
             if tried > 0 {
@@ -83,7 +86,7 @@ impl S3Store {
     async fn judge(&self, current: Option<&Item>, write: &GuardedWrite<'_>) -> Result<Judgement> {
         let is_expected = match (current, &write.expected) {
             (None, Expected::Absent) => true,
-            (Some(current), Expected::Present(expected)) => current.same_as(expected) == Some(true),
+            (Some(current), Expected::Present(expected)) => current.same_as(&with_evidence(expected)) == Some(true),
             _ => false,
         };
         let is_wanted = match (current, &write.wanted) {
@@ -122,6 +125,7 @@ impl S3Store {
         let guard = location.as_ref().map_or(Guard::Absent, |location| Guard::Etag(&location.etag));
         match (write.wanted, guard) {
             (Wanted::Present { item, body }, guard) => {
+                let item = &*with_evidence(item);
                 let upload = Upload { store: self, full_key, item, source: body, guard };
                 let (attempt, sent) = upload.run().await?;
                 if let Attempt::Done { etag } = &attempt {
@@ -136,7 +140,8 @@ impl S3Store {
 
     /// Reads back what was written; `sent` carries every proof of the body that was sent.
     async fn verify_arrival(&self, write: &GuardedWrite<'_>, sent: &Item, etag: Option<&str>) -> Result<()> {
-        let Some(found) = self.read(write.key, Depth::Evidence).await? else { return Ok(()) };
+        let gone = || StoreError::new(ErrorKind::Unfit, "an object was gone right after it had been written");
+        let found = self.read(write.key, Depth::Evidence).await?.ok_or_else(gone)?;
         // Another ETag is another write, made after ours: the next pass will see it.
         if etag.is_some_and(|etag| Location::of(&found).is_ok_and(|at| bare_etag(&at.etag) != bare_etag(etag))) {
             return Ok(());
