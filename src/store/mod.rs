@@ -10,6 +10,7 @@ pub mod conformance;
 mod error;
 mod finding;
 pub mod memory;
+pub mod s3;
 mod write;
 
 use std::sync::Arc;

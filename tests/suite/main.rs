@@ -4,3 +4,4 @@ mod conformance;
 mod canonical;
 mod peers;
 mod profile;
+mod s3;

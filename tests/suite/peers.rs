@@ -74,14 +74,45 @@ pub fn ministack() -> Option<Server> {
     Some(Server { child, port, _folder: None })
 }
 
+/// A second S3 server: SeaweedFS, without credentials.
+pub fn seaweedfs() -> Option<Server> {
+    let program = venv().join("bin/weed");
+    if !program.exists() {
+        left_out("SeaweedFS");
+        return None;
+    }
+    let folder = tempfile::tempdir().expect("a folder");
+    let port = free_port();
+    let mut command = Command::new(program);
+    command.arg("server").arg(format!("-dir={}", folder.path().display()));
+    command.args(["-ip=127.0.0.1", "-ip.bind=127.0.0.1", "-s3.ip.bind=127.0.0.1", "-master.telemetry=false"]);
+    command.args(["-s3", "-s3.port.iceberg=0", "-s3.port.lance=0", "-volume.max=40", "-master.volumeSizeLimitMB=64"]);
+    command.arg(format!("-s3.port={port}"));
+    for name in ["s3", "filer", "master", "volume"] {
+        command.arg(format!("-{name}.port.grpc={}", free_port()));
+    }
+    for name in ["filer", "master", "volume"] {
+        command.arg(format!("-{name}.port={}", free_port()));
+    }
+    command.current_dir(folder.path()).env("HOME", folder.path());
+    let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("weed starts");
+    wait_for_port(port, &mut child);
+    Some(Server { child, port, _folder: Some(folder) })
+}
+
 /// A side of a profile that reaches `server` as `region`.
 pub fn side(server: &Server, region: &str) -> SideProfile {
+    side_on_port(server.port, region)
+}
+
+/// A side of a profile that reaches a loopback port as `region`.
+pub fn side_on_port(port: u16, region: &str) -> SideProfile {
     SideProfile {
         region: region.into(),
         aws_profile: None,
         role_arn: None,
         account: None,
-        endpoint_url: Some(format!("http://127.0.0.1:{}", server.port)),
+        endpoint_url: Some(format!("http://127.0.0.1:{port}")),
         endpoints: Default::default(),
         credentials: Some(CredentialsProfile {
             access_key_id: "test".into(),

@@ -1,0 +1,123 @@
+//! Bodies: exactly the version that was read, or an error.
+
+use std::ops::Range;
+
+use aws_sdk_s3::error::ProvideErrorMetadata;
+use aws_sdk_s3::primitives::ByteStream;
+use futures_util::{StreamExt, TryStreamExt, stream};
+
+use super::hash::BodyHasher;
+use super::object::{Location, Proof, add_proofs};
+use super::{S3Store, s3_error, status};
+use crate::model::Item;
+use crate::store::{BodySource, BodyStream, ErrorKind, Result, StoreError};
+
+impl S3Store {
+    /// Streams a range of the body of `item`, as it was when the item was read.
+    pub(super) async fn open(&self, item: &Item, range: Range<u64>) -> Result<BodyStream> {
+        let location = Location::of(item)?;
+        if location.bucket != self.bucket {
+            let what = format!("{location} is not in bucket {}", self.bucket);
+            return Err(StoreError::new(ErrorKind::Unfit, what));
+        }
+        if range.end > item.size || range.start > range.end {
+            return Err(StoreError::new(
+                ErrorKind::Unfit,
+                format!("a range beyond the end of {location} was asked for"),
+            ));
+        }
+        let is_whole = range == (0..item.size);
+        if range.is_empty() && !is_whole {
+            return Ok(stream::empty().boxed());
+        }
+        let mut request = self.client.get_object().bucket(&location.bucket).key(&location.full_key);
+        request = request.if_match(&location.etag).set_version_id(location.version_id.clone());
+        if !is_whole {
+            request = request.range(format!("bytes={}-{}", range.start, range.end - 1));
+        }
+        let reply = request.send().await.map_err(|error| unopened(&location, error))?;
+        let name = location.to_string();
+        let expected = range.end - range.start;
+        if reply.content_length().is_some_and(|length| length != expected as i64) {
+            return Err(StoreError::new(
+                ErrorKind::Unreadable,
+                format!("{name} answers with another length than asked"),
+            ));
+        }
+        Ok(measured(chunks(reply.body, name.clone()), name, expected))
+    }
+}
+
+fn unopened<E>(location: &Location, error: aws_sdk_s3::error::SdkError<E, super::HttpResponse>) -> StoreError
+where
+    E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
+{
+    let status = status(&error);
+    let is_archived = error.code() == Some("InvalidObjectState");
+    let mut sorted = s3_error(format!("cannot read the body of {location}"), error);
+    if is_archived {
+        sorted.kind = ErrorKind::Unfit;
+    }
+    if matches!(status, Some(404 | 405 | 412)) && sorted.kind != ErrorKind::Unfit {
+        let what = format!("{location} has changed since it was read");
+        return StoreError::caused(ErrorKind::Unfit, what, sorted);
+    }
+    sorted
+}
+
+fn chunks(body: ByteStream, name: String) -> BodyStream {
+    let next = |(mut body, name): (ByteStream, String)| async move {
+        match body.try_next().await {
+            Ok(Some(bytes)) => Ok(Some((bytes, (body, name)))),
+            Ok(None) => Ok(None),
+            Err(error) => {
+                let what = format!("the body of {name} broke off or does not match its checksum");
+                Err(StoreError::caused(ErrorKind::Unreachable, what, error))
+            }
+        }
+    };
+    stream::try_unfold((body, name), next).boxed()
+}
+
+/// Makes a body that is shorter or longer than `expected` an error instead of an end.
+pub(super) fn measured(body: BodyStream, name: String, expected: u64) -> BodyStream {
+    let wrong =
+        move || StoreError::new(ErrorKind::Unreadable, format!("the body of {name} has another length than it says"));
+    let next = move |(mut body, left): (BodyStream, u64)| {
+        let wrong = wrong.clone();
+        async move {
+            match body.next().await {
+                Some(Ok(bytes)) => match left.checked_sub(bytes.len() as u64) {
+                    Some(left) => Ok(Some((bytes, (body, left)))),
+                    None => Err(wrong()),
+                },
+                Some(Err(error)) => Err(error),
+                None if left > 0 => Err(wrong()),
+                None => Ok(None),
+            }
+        }
+    };
+    stream::try_unfold((body, expected), next).boxed()
+}
+
+/// Streams the whole body of `item` out of `source` and makes every proof of it.
+pub(super) async fn prove(item: &Item, source: &dyn BodySource) -> Result<Vec<Proof>> {
+    let mut body = source.open_body(item, 0..item.size).await?;
+    let mut hasher = BodyHasher::new();
+    while let Some(bytes) = body.try_next().await? {
+        hasher.update(&bytes);
+    }
+    if hasher.length() != item.size {
+        let what = format!("the body of {} has another length than it says", Location::of(item)?);
+        return Err(StoreError::new(ErrorKind::Unreadable, what));
+    }
+    Ok(hasher.finish())
+}
+
+/// The same item with every proof that reading its body from `source` gives.
+pub(super) async fn deepened(item: &Item, source: &dyn BodySource) -> Result<Item> {
+    let mut item = item.clone();
+    let proofs = prove(&item, source).await?;
+    add_proofs(&mut item, &proofs)?;
+    Ok(item)
+}

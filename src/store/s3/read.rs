@@ -1,0 +1,253 @@
+//! Reading one object: HEAD with checksums, tags, and the body where nothing less proves it.
+
+use std::collections::BTreeMap;
+use std::str::FromStr;
+
+use aws_sdk_s3::operation::head_object::HeadObjectOutput;
+use aws_sdk_s3::primitives::{DateTime, DateTimeFormat};
+use aws_sdk_s3::types::{ChecksumMode, ChecksumType, ServerSideEncryption, StorageClass};
+
+use super::body::deepened;
+use super::listing::Place;
+use super::object::{Facts, Proof, bare_etag, etag_md5};
+use super::{S3Store, s3_error, status};
+use crate::model::{Evidence, Item, Key, Timestamp};
+use crate::store::{Depth, ErrorKind, Result, StoreError};
+
+/// Times an object that changes while it is read is read again.
+const TRIES_MAX: usize = 5;
+
+impl S3Store {
+    /// Reads an item by its key; in a view of an instant, as it was then.
+    pub(super) async fn read(&self, key: &Key, depth: Depth) -> Result<Option<Item>> {
+        let full_key = self.full_key(key)?;
+        if !S3Store::is_possible(&full_key) {
+            return Ok(None);
+        }
+        let place = match self.as_of {
+            None => Some(Place { full_key, otherwise: None, version_id: None }),
+            Some(instant) => self.place_at(&full_key, instant).await?,
+        };
+        match place {
+            Some(place) => self.read_at(key, &place.full_key, place.version_id.as_deref(), depth).await,
+            None => Ok(None),
+        }
+    }
+
+    /// Reads an object that a listing named; `None` when it is gone since.
+    pub(super) async fn read_listed(&self, place: Place) -> Result<Option<Item>> {
+        for full_key in [Some(&place.full_key), place.otherwise.as_ref()].into_iter().flatten() {
+            let stray = || {
+                let what = format!("bucket {} lists objects that are not under the prefix asked for", self.bucket);
+                StoreError::new(ErrorKind::Unreadable, what)
+            };
+            let key = self.key(full_key).ok_or_else(stray)?;
+            let item = self.read_at(&key, full_key, place.version_id.as_deref(), Depth::Evidence).await?;
+            if item.is_some() {
+                return Ok(item);
+            }
+        }
+        if place.version_id.is_some() {
+            let what = format!("a past version of {} was removed while it was read", self.named(&place.full_key));
+            return Err(StoreError::new(ErrorKind::Unfit, what));
+        }
+        Ok(None)
+    }
+
+    async fn read_at(&self, key: &Key, full_key: &str, version: Option<&str>, depth: Depth) -> Result<Option<Item>> {
+        let mut changed = None;
+        for _ in 0..TRIES_MAX {
+            let read = match self.look(full_key, version).await {
+                Ok(None) => return Ok(None),
+                Ok(Some(facts)) => self.proved(key, facts, depth).await,
+                Err(error) => Err(error),
+            };
+            match read {
+                // Unfit: the tags or the body are no longer those of the object just looked at.
+                Err(error) if error.kind == ErrorKind::Unfit => changed = Some(error),
+                other => return other.map(Some),
+            }
+        }
+        let what = format!("{} changes faster than it can be read", self.named(full_key));
+        Err(changed.unwrap_or_else(|| StoreError::new(ErrorKind::Unfit, what)))
+    }
+
+    async fn proved(&self, key: &Key, mut facts: Facts, depth: Depth) -> Result<Item> {
+        if facts.proofs.is_empty() && facts.hold.is_some() {
+            let unread = format!("{} {} {}", facts.bucket, facts.etag, facts.version_id.as_deref().unwrap_or_default());
+            facts.proofs.push(("unread", unread));
+        }
+        let is_readable = facts.hold.is_none();
+        match facts.item(key) {
+            Some(item) if depth == Depth::Content && is_readable => deepened(&item, self).await,
+            Some(item) => Ok(item),
+            None => self.proved_by_content(key, facts).await,
+        }
+    }
+
+    /// An object without any proof: its body is read, also when only a leaf is wanted.
+    async fn proved_by_content(&self, key: &Key, mut facts: Facts) -> Result<Item> {
+        let impossible = || StoreError::new(ErrorKind::Other, "an object without any proof");
+        // A bare item, only to open the body with.
+        facts.proofs.push(("unread", String::new()));
+        let bare = facts.item(key).ok_or_else(impossible)?;
+        let mut proofs = super::body::prove(&bare, self).await?;
+        proofs.sort_by_key(|(kind, _)| *kind != "blake3");
+        let blake3 = proofs.first().cloned().ok_or_else(impossible)?;
+        facts.proofs.clear();
+        let mut item = Facts { proofs: vec![blake3], ..facts }.item(key).ok_or_else(impossible)?;
+        super::object::add_proofs(&mut item, &proofs)?;
+        Ok(item)
+    }
+
+    /// What HEAD and the tags tell; `None` when there is no such object.
+    async fn look(&self, full_key: &str, version: Option<&str>) -> Result<Option<Facts>> {
+        let request = self.client.head_object().bucket(&self.bucket).key(full_key);
+        let request = request.set_version_id(version.map(str::to_owned)).checksum_mode(ChecksumMode::Enabled);
+        let head = match request.send().await {
+            Ok(head) => head,
+            Err(error) if matches!(status(&error), Some(404 | 405)) => return Ok(None),
+            Err(error) => return Err(self.unlooked(full_key, error)),
+        };
+        if head.delete_marker() == Some(true) {
+            return Ok(None);
+        }
+        let mut facts = facts(&head, &self.bucket, full_key, self.named(full_key))?;
+        if head.tag_count() != Some(0) {
+            // With a version, the tags are those of the very object that HEAD saw.
+            let tags = self.tags(full_key, facts.version_id.as_deref()).await?;
+            let vanished = || format!("{} vanished while it was read", self.named(full_key));
+            facts.tags = tags.ok_or_else(|| StoreError::new(ErrorKind::Unfit, vanished()))?;
+        }
+        Ok(Some(facts))
+    }
+
+    fn unlooked<E>(&self, full_key: &str, error: aws_sdk_s3::error::SdkError<E, super::HttpResponse>) -> StoreError
+    where
+        E: aws_sdk_s3::error::ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
+    {
+        let is_refused = status(&error) == Some(400);
+        let mut sorted = s3_error(format!("cannot look at {}", self.named(full_key)), error);
+        // S3 answers 400 to a HEAD without the customer key that an object is encrypted with.
+        if is_refused && sorted.kind == ErrorKind::Other {
+            sorted.kind = ErrorKind::Unreadable;
+        }
+        sorted
+    }
+
+    async fn tags(&self, full_key: &str, version: Option<&str>) -> Result<Option<BTreeMap<String, String>>> {
+        let request = self.client.get_object_tagging().bucket(&self.bucket).key(full_key);
+        match request.set_version_id(version.map(str::to_owned)).send().await {
+            Ok(reply) => {
+                let tags = reply.tag_set().iter();
+                Ok(Some(tags.map(|tag| (tag.key().to_owned(), tag.value().to_owned())).collect()))
+            }
+            Err(error) if matches!(status(&error), Some(404 | 405)) => Ok(None),
+            Err(error) => Err(s3_error(format!("cannot read the tags of {}", self.named(full_key)), error)),
+        }
+    }
+}
+
+fn facts(head: &HeadObjectOutput, bucket: &str, full_key: &str, name: String) -> Result<Facts> {
+    let unreadable = |what: &str| StoreError::new(ErrorKind::Unreadable, format!("{name} has no {what}"));
+    let size = head.content_length().and_then(|length| u64::try_from(length).ok());
+    let metadata = head.metadata().into_iter().flatten();
+    Ok(Facts {
+        bucket: bucket.to_owned(),
+        full_key: full_key.to_owned(),
+        etag: head.e_tag().ok_or_else(|| unreadable("ETag"))?.to_owned(),
+        version_id: head.version_id().map(str::to_owned),
+        size: size.ok_or_else(|| unreadable("length"))?,
+        headers: headers(head),
+        metadata: metadata.map(|(name, value)| (name.to_ascii_lowercase(), value.clone())).collect(),
+        tags: BTreeMap::new(),
+        storage_class: head.storage_class().unwrap_or(&StorageClass::Standard).as_str().to_owned(),
+        proofs: proofs(head),
+        parts: head.parts_count(),
+        modified_at: head.last_modified().and_then(timestamp),
+        hold: hold(head),
+    })
+}
+
+fn headers(head: &HeadObjectOutput) -> BTreeMap<String, String> {
+    let encoding = head.content_encoding().map(|encoding| {
+        // A transfer detail of the upload that some servers keep.
+        let kept = encoding.split(',').map(str::trim).filter(|part| *part != "aws-chunked");
+        kept.collect::<Vec<_>>().join(",")
+    });
+    let headers = [
+        ("content-type", Some(head.content_type().unwrap_or("binary/octet-stream"))),
+        ("cache-control", head.cache_control()),
+        ("content-disposition", head.content_disposition()),
+        ("content-encoding", encoding.as_deref()),
+        ("content-language", head.content_language()),
+        ("expires", head.expires_string()),
+        ("website-redirect", head.website_redirect_location()),
+    ];
+    let present = headers.into_iter().filter_map(|(name, value)| Some((name, value.filter(|text| !text.is_empty())?)));
+    present.map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
+}
+
+/// The proofs of the body that HEAD tells.
+fn proofs(head: &HeadObjectOutput) -> Vec<Proof> {
+    let mut proofs: Vec<Proof> = Vec::new();
+    let checksums = [
+        ("crc64nvme", head.checksum_crc64_nvme()),
+        ("crc32", head.checksum_crc32()),
+        ("crc32c", head.checksum_crc32_c()),
+        ("sha256", head.checksum_sha256()),
+        ("sha1", head.checksum_sha1()),
+    ];
+    for (kind, value) in checksums.into_iter().filter_map(|(kind, value)| Some((kind, value?))) {
+        // `-N` is no base64: it counts the parts of a composite checksum.
+        if head.checksum_type() == Some(&ChecksumType::Composite) || value.contains('-') {
+            let parts = head.parts_count().map(|parts| format!("/{parts}")).unwrap_or_default();
+            if !proofs.iter().any(|(kind, _)| *kind == Evidence::COMPOSITE) {
+                proofs.push((Evidence::COMPOSITE, format!("{kind}:{value}{parts}")));
+            }
+        } else if matches!(head.checksum_type(), None | Some(ChecksumType::FullObject)) {
+            proofs.push((kind, value.to_owned()));
+        }
+    }
+    let is_plain = matches!(head.server_side_encryption(), None | Some(ServerSideEncryption::Aes256));
+    if is_plain && head.sse_customer_algorithm().is_none() {
+        proofs.extend(head.e_tag().and_then(etag_md5).map(|md5| ("md5", md5)));
+    }
+    proofs
+}
+
+/// Why an object must be left to a person.
+fn hold(head: &HeadObjectOutput) -> Option<String> {
+    let is_restored = head.restore().is_some_and(|restore| restore.contains("ongoing-request=\"false\""));
+    let is_archived = matches!(head.storage_class(), Some(StorageClass::Glacier | StorageClass::DeepArchive));
+    if (is_archived || head.archive_status().is_some()) && !is_restored {
+        return Some("its body is archived: restore it first".into());
+    }
+    if head.sse_customer_algorithm().is_some() {
+        return Some("its body is encrypted with a customer key".into());
+    }
+    if head.missing_meta().is_some_and(|missing| missing > 0) {
+        return Some("it has user metadata that cannot be read as headers".into());
+    }
+    if head.expires_string().is_some_and(|text| expires(text).is_none()) {
+        return Some("its Expires header is not a date that can be written again".into());
+    }
+    bare_etag(head.e_tag().unwrap_or_default()).is_empty().then(|| "it has no ETag to guard a write with".into())
+}
+
+/// An Expires header as the date it can be written as, unless it would be spelled otherwise then.
+pub(super) fn expires(text: &str) -> Option<DateTime> {
+    let date = DateTime::from_str(text, DateTimeFormat::HttpDate).ok()?;
+    (date.fmt(DateTimeFormat::HttpDate).ok()? == text).then_some(date)
+}
+
+/// An SDK time as ours.
+pub(super) fn timestamp(time: &DateTime) -> Option<Timestamp> {
+    Timestamp::new(time.secs(), time.subsec_nanos() as i32).ok()
+}
+
+/// Reads a storage class back from its text.
+pub(super) fn storage_class(text: &str) -> Option<StorageClass> {
+    let class = StorageClass::from_str(text).ok()?;
+    (class != StorageClass::Standard).then_some(class)
+}

@@ -1,0 +1,288 @@
+//! Sending one object: in one request, or in parts when it is large.
+//!
+//! Parts are cut from the source's stream, checked against everything the source item proves of its body, and only then
+//! made visible: a body that does not match its proofs never becomes an object.
+
+use aws_sdk_s3::primitives::ByteStream;
+use aws_sdk_s3::types::{ChecksumAlgorithm, ChecksumType, CompletedMultipartUpload, CompletedPart};
+use bytes::{Bytes, BytesMut};
+use futures_util::TryStreamExt;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use tokio::sync::OwnedSemaphorePermit;
+
+use super::hash::{BodyHasher, crc64nvme_of};
+use super::object::{Proof, add_proofs, texts};
+use super::read::{expires, storage_class};
+use super::write::{Attempt, Guard, is_lost, is_missing_bucket};
+use super::{S3Store, UPLOAD_MEMORY_MIB, s3_error, status};
+use crate::model::{Item, Value};
+use crate::store::{BodySource, BodyStream, ErrorKind, Result, StoreError};
+
+const MIB: u64 = 1 << 20;
+/// Bodies up to this size go in one request; larger ones in parts of at least this size.
+const PART_MIN: u64 = 16 * MIB;
+/// Parts of one multipart upload.
+const PARTS_MAX: u64 = 10_000;
+/// Tag names and values keep these characters in the tagging header.
+const TAG_KEPT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
+
+/// One object to be written.
+pub(super) struct Upload<'a> {
+    pub store: &'a S3Store,
+    pub full_key: &'a str,
+    pub item: &'a Item,
+    pub source: &'a dyn BodySource,
+    pub guard: Guard<'a>,
+}
+
+impl Upload<'_> {
+    /// Sends the object; gives what became of it, and the item with every proof of the body that was sent.
+    pub async fn run(&self) -> Result<(Attempt, Item)> {
+        if let Some(reason) = &self.item.hold {
+            return Err(StoreError::new(ErrorKind::Unfit, format!("{} cannot be written: {reason}", self.named())));
+        }
+        let part_size = part_size(self.item.size);
+        let mut parts = Parts {
+            stream: self.source.open_body(self.item, 0..self.item.size).await?,
+            rest: Bytes::new(),
+            hasher: BodyHasher::new(),
+        };
+        if self.item.size <= part_size {
+            return self.put(parts, part_size).await;
+        }
+        let upload_id = self.create().await?;
+        let sent = self.send_parts(&upload_id, &mut parts, part_size).await;
+        let completed = match sent {
+            Ok(sent) => self.complete(&upload_id, parts, sent).await,
+            Err(error) => Err(error),
+        };
+        if !matches!(completed, Ok((Attempt::Done { .. }, _))) {
+            self.abort(&upload_id).await;
+        }
+        completed
+    }
+
+    async fn put(&self, mut parts: Parts, part_size: u64) -> Result<(Attempt, Item)> {
+        let _memory = self.memory(self.item.size).await?;
+        let body = parts.next(part_size).await?;
+        let crc64nvme = parts.hasher.crc64nvme();
+        let sent = self.checked(parts).await?;
+        let carried = Carried::of(self.item);
+        let request = self.store.client.put_object().bucket(&self.store.bucket).key(self.full_key);
+        let mut request = request.body(ByteStream::from(body)).checksum_crc64_nvme(crc64nvme);
+        request = request
+            .content_type(carried.header("content-type").unwrap_or_default())
+            .set_cache_control(carried.header("cache-control"))
+            .set_content_disposition(carried.header("content-disposition"))
+            .set_content_encoding(carried.header("content-encoding"))
+            .set_content_language(carried.header("content-language"))
+            .set_expires(carried.header("expires").as_deref().and_then(expires))
+            .set_website_redirect_location(carried.header("website-redirect"))
+            .set_metadata(Some(carried.metadata()))
+            .set_tagging(carried.tagging())
+            .set_storage_class(carried.storage_class());
+        request = match self.guard {
+            Guard::Absent => request.if_none_match("*"),
+            Guard::Etag(etag) => request.if_match(etag),
+        };
+        match request.send().await {
+            Ok(reply) => Ok((Attempt::Done { etag: reply.e_tag().map(str::to_owned) }, sent)),
+            Err(error) => match is_lost(status(&error)) {
+                Some(lost) if !is_missing_bucket(&error) => Ok((lost, sent)),
+                _ => Err(s3_error(format!("cannot write {}", self.named()), error)),
+            },
+        }
+    }
+
+    async fn create(&self) -> Result<String> {
+        let carried = Carried::of(self.item);
+        let request = self.store.client.create_multipart_upload().bucket(&self.store.bucket).key(self.full_key);
+        let request = request
+            .checksum_algorithm(ChecksumAlgorithm::Crc64Nvme)
+            .checksum_type(ChecksumType::FullObject)
+            .content_type(carried.header("content-type").unwrap_or_default())
+            .set_cache_control(carried.header("cache-control"))
+            .set_content_disposition(carried.header("content-disposition"))
+            .set_content_encoding(carried.header("content-encoding"))
+            .set_content_language(carried.header("content-language"))
+            .set_expires(carried.header("expires").as_deref().and_then(expires))
+            .set_website_redirect_location(carried.header("website-redirect"))
+            .set_metadata(Some(carried.metadata()))
+            .set_tagging(carried.tagging())
+            .set_storage_class(carried.storage_class());
+        let what = || format!("cannot begin to write {}", self.named());
+        let reply = request.send().await.map_err(|error| s3_error(what(), error))?;
+        reply.upload_id().map(str::to_owned).ok_or_else(|| StoreError::new(ErrorKind::Unreadable, what()))
+    }
+
+    async fn send_parts(&self, upload_id: &str, parts: &mut Parts, part_size: u64) -> Result<Vec<CompletedPart>> {
+        let mut sent = Vec::new();
+        loop {
+            let _memory = self.memory(part_size).await?;
+            let bytes = parts.next(part_size).await?;
+            if bytes.is_empty() {
+                return Ok(sent);
+            }
+            let number = sent.len() as i32 + 1;
+            let checksum = crc64nvme_of(&bytes);
+            let request = self.store.client.upload_part().bucket(&self.store.bucket).key(self.full_key);
+            let request = request.upload_id(upload_id).part_number(number).body(ByteStream::from(bytes));
+            let reply = request.checksum_crc64_nvme(&checksum).send().await;
+            let what = || format!("cannot write part {number} of {}", self.named());
+            let reply = reply.map_err(|error| s3_error(what(), error))?;
+            let part = CompletedPart::builder().part_number(number).checksum_crc64_nvme(checksum);
+            sent.push(part.set_e_tag(reply.e_tag().map(str::to_owned)).build());
+        }
+    }
+
+    async fn complete(&self, upload_id: &str, parts: Parts, sent: Vec<CompletedPart>) -> Result<(Attempt, Item)> {
+        let item = self.checked(parts).await?;
+        // Every part was checked by S3, and the whole is read back: its checksum is not sent, because servers disagree
+        // on whether it is one of the body or of the part checksums.
+        let whole = CompletedMultipartUpload::builder().set_parts(Some(sent)).build();
+        let request = self.store.client.complete_multipart_upload().bucket(&self.store.bucket).key(self.full_key);
+        let request = request.upload_id(upload_id).multipart_upload(whole).mpu_object_size(self.item.size as i64);
+        let request = request.checksum_type(ChecksumType::FullObject);
+        let request = match self.guard {
+            Guard::Absent => request.if_none_match("*"),
+            Guard::Etag(etag) => request.if_match(etag),
+        };
+        match request.send().await {
+            Ok(reply) => Ok((Attempt::Done { etag: reply.e_tag().map(str::to_owned) }, item)),
+            // Also when a first answer was lost and the upload is no more: the object is looked at again.
+            Err(error) => match is_lost(status(&error)) {
+                Some(lost) if !is_missing_bucket(&error) => Ok((lost, item)),
+                _ => Err(s3_error(format!("cannot finish writing {}", self.named()), error)),
+            },
+        }
+    }
+
+    /// Frees the parts of an upload that will not be finished; best effort, nothing visible depends on it.
+    async fn abort(&self, upload_id: &str) {
+        let request = self.store.client.abort_multipart_upload().bucket(&self.store.bucket).key(self.full_key);
+        if let Err(error) = request.upload_id(upload_id).send().await {
+            let error = s3_error(format!("cannot abort an upload to {}", self.named()), error);
+            tracing::warn!(?error, "parts of an unfinished upload stay in the bucket");
+        }
+    }
+
+    /// Ends the reading of the body and checks it against every proof of the source item.
+    async fn checked(&self, mut parts: Parts) -> Result<Item> {
+        let is_longer = !parts.next(1).await?.is_empty();
+        if is_longer || parts.hasher.length() != self.item.size {
+            let what = format!("the body for {} has another length than its item says", self.named());
+            return Err(StoreError::new(ErrorKind::Unreadable, what));
+        }
+        let proofs: Vec<Proof> = parts.hasher.finish();
+        let mut sent = self.item.clone();
+        add_proofs(&mut sent, &proofs)?;
+        Ok(sent)
+    }
+
+    /// Waits for memory for `bytes` bytes; a part larger than all of it gets all of it.
+    async fn memory(&self, bytes: u64) -> Result<OwnedSemaphorePermit> {
+        let mib = bytes.div_ceil(MIB).clamp(1, u64::from(UPLOAD_MEMORY_MIB)) as u32;
+        let permit = self.store.upload_memory.clone().acquire_many_owned(mib).await;
+        permit.map_err(|error| StoreError::caused(ErrorKind::Local, "the upload memory is closed", error))
+    }
+
+    fn named(&self) -> String {
+        self.store.named(self.full_key)
+    }
+}
+
+/// The smallest part size, in whole MiB, that cuts a body into a legal number of parts.
+fn part_size(size: u64) -> u64 {
+    size.div_ceil(PARTS_MAX).div_ceil(MIB).saturating_mul(MIB).max(PART_MIN)
+}
+
+/// A body cut into parts.
+struct Parts {
+    stream: BodyStream,
+    rest: Bytes,
+    hasher: BodyHasher,
+}
+
+impl Parts {
+    /// The next `size` bytes, fewer at the end only.
+    async fn next(&mut self, size: u64) -> Result<Bytes> {
+        let size = usize::try_from(size).unwrap_or(usize::MAX);
+        let mut part = BytesMut::new();
+        while part.len() < size {
+            if self.rest.is_empty() {
+                match self.stream.try_next().await? {
+                    Some(bytes) => self.rest = bytes,
+                    None => break,
+                }
+            }
+            let taken = self.rest.split_to(self.rest.len().min(size - part.len()));
+            part.extend_from_slice(&taken);
+        }
+        self.hasher.update(&part);
+        Ok(part.freeze())
+    }
+}
+
+/// What an object carries besides its body.
+struct Carried<'a> {
+    item: &'a Item,
+}
+
+impl<'a> Carried<'a> {
+    fn of(item: &'a Item) -> Carried<'a> {
+        Carried { item }
+    }
+
+    fn header(&self, name: &str) -> Option<String> {
+        self.item.contents.get("headers")?.get(name)?.as_text().map(str::to_owned)
+    }
+
+    fn metadata(&self) -> std::collections::HashMap<String, String> {
+        texts(self.item, "metadata").into_iter().collect()
+    }
+
+    fn tagging(&self) -> Option<String> {
+        let tags = texts(self.item, "tags");
+        let coded = |text: &str| utf8_percent_encode(text, TAG_KEPT).to_string();
+        let pairs: Vec<String> = tags.iter().map(|(name, value)| format!("{}={}", coded(name), coded(value))).collect();
+        (!pairs.is_empty()).then(|| pairs.join("&"))
+    }
+
+    fn storage_class(&self) -> Option<aws_sdk_s3::types::StorageClass> {
+        self.item.contents.get("storage_class").and_then(Value::as_text).and_then(storage_class)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::{StreamExt, stream};
+
+    use super::*;
+
+    #[test]
+    fn parts_are_never_too_many() {
+        const GIB: u64 = 1 << 30;
+        for size in [0, 1, PART_MIN, PART_MIN + 1, 100 * GIB, 156 * GIB, 625 * GIB, 5120 * GIB] {
+            let part = part_size(size);
+            assert!(size.div_ceil(part) <= PARTS_MAX, "{size}");
+            assert!(part <= 64 * MIB || size > 625 * GIB, "{size}: {part}");
+        }
+        assert_eq!(part_size(0), PART_MIN);
+    }
+
+    #[tokio::test]
+    async fn parts_are_cut_exactly_whatever_the_chunks_are() {
+        let chunks = (0..10_u8).map(|n| Ok(Bytes::from(vec![n; 7]))).collect::<Vec<_>>();
+        let mut parts = Parts { stream: stream::iter(chunks).boxed(), rest: Bytes::new(), hasher: BodyHasher::new() };
+        let mut lengths = Vec::new();
+        loop {
+            let part = parts.next(16).await.expect("a part");
+            if part.is_empty() {
+                break;
+            }
+            lengths.push(part.len());
+        }
+        assert_eq!(lengths, [16, 16, 16, 16, 6]);
+        assert_eq!(parts.hasher.length(), 70);
+    }
+}
