@@ -10,6 +10,7 @@ pub mod conformance;
 mod error;
 mod finding;
 pub mod memory;
+pub mod wrap;
 mod write;
 
 use std::sync::Arc;
