@@ -138,3 +138,54 @@ impl<S: WriteStore + ?Sized> DryRun<S> {
         Ok(whole.is_some_and(|whole| whole.same_as(other) == Some(true)))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{Side, StoreId, Value};
+    use crate::store::memory::{MemoryStore, MemoryTable};
+
+    async fn item(store: &dyn ReadStore, key: Key) -> Item {
+        store.fetch(&[key], Depth::Content).await.expect("items").remove(0).expect("planted")
+    }
+
+    #[tokio::test]
+    async fn it_foresees_what_the_store_would_say_and_writes_nothing() {
+        let (primary, dr) = (MemoryTable::new("primary"), MemoryTable::new("dr"));
+        let store = |side, table: &MemoryTable| MemoryStore::new(StoreId("orders".into()), side, table.clone());
+        let (live, source) = (store(Side::Primary, &primary), store(Side::Dr, &dr));
+        for (key, on_primary, on_dr) in [("a", None, Some("1")), ("b", Some("1"), Some("2")), ("c", Some("1"), None)] {
+            on_primary.map(|text| primary.put(&Value::text(key), Value::text(text)));
+            on_dr.map(|text| dr.put(&Value::text(key), Value::text(text)));
+        }
+        let key = |name: &str| crate::digest::key_of(&Value::text(name));
+        let (a, b) = (item(&source, key("a")).await, item(&source, key("b")).await);
+        let (old_b, old_c) = (item(&live, key("b")).await, item(&live, key("c")).await);
+        let wanted = |item| Wanted::Present { item, body: &source };
+        let writes = [
+            GuardedWrite { key: &a.key, expected: Expected::Absent, wanted: wanted(&a) },
+            GuardedWrite { key: &a.key, expected: Expected::Absent, wanted: wanted(&a) },
+            GuardedWrite { key: &b.key, expected: Expected::Absent, wanted: wanted(&b) },
+            GuardedWrite { key: &b.key, expected: Expected::Present(&old_b), wanted: wanted(&b) },
+            GuardedWrite { key: &old_c.key, expected: Expected::Present(&old_c), wanted: Wanted::Absent },
+            GuardedWrite { key: &old_c.key, expected: Expected::Present(&old_c), wanted: Wanted::Absent },
+        ];
+        let before = primary.entries();
+        let foreseen = DryRun::new(Arc::new(live.clone())).apply(&writes).await.expect("outcomes");
+        assert_eq!(primary.entries(), before);
+        assert_eq!(foreseen[..2], [Outcome::Applied, Outcome::AlreadyApplied]);
+        assert_eq!(live.apply(&writes).await.expect("outcomes"), foreseen);
+    }
+
+    #[tokio::test]
+    async fn counters_are_compared_and_left_alone() {
+        let table = MemoryTable::new("primary");
+        let counter = |value| Counter { name: "ids".into(), value: Some(value), increment: 1 };
+        table.set_counter(counter(5));
+        let live = MemoryStore::new(StoreId("orders".into()), Side::Primary, table);
+        let dry = DryRun::new(Arc::new(live));
+        assert_eq!(dry.raise_counters(&[counter(4)]).await.expect("counters"), []);
+        assert_eq!(dry.raise_counters(&[counter(9)]).await.expect("counters"), [counter(9)]);
+        assert_eq!(dry.counters().await.expect("counters"), [counter(5)]);
+    }
+}

@@ -241,3 +241,69 @@ impl<S: WriteStore + ?Sized> WriteStore for Faulty<S> {
         self.faults.around(Call::CheckConstraints, self.inner.check_constraints()).await
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{Side, StoreId, Value};
+    use crate::store::memory::{MemoryStore, MemoryTable};
+    use crate::store::{Expected, Wanted};
+
+    fn faulty(table: &MemoryTable, faults: &Faults) -> Faulty<dyn WriteStore> {
+        let store = MemoryStore::new(StoreId("orders".into()), Side::Primary, table.clone());
+        Faulty::new(Arc::new(store), faults.clone())
+    }
+
+    async fn pages(store: &dyn ReadStore) -> Vec<Option<usize>> {
+        let scan = store.begin_scan(1).await.expect("a scan");
+        scan.leaves(0).map(|batch| batch.ok().map(|leaves| leaves.len())).collect().await
+    }
+
+    #[tokio::test]
+    async fn pages_are_dropped_repeated_and_failed_by_script() {
+        let (table, faults) = (MemoryTable::new("orders"), Faults::new());
+        for number in 0..1_500 {
+            table.put(&Value::Number(number.into()), Value::Null);
+        }
+        faults.at(Call::Page, 2, Effect::Drop);
+        faults.at(Call::Page, 3, Effect::Repeat);
+        faults.at(Call::Page, 5, Effect::FailBefore(ErrorKind::Unreachable));
+        faults.at(Call::Page, 6, Effect::FailAfter(ErrorKind::Unreachable));
+        let store = faulty(&table, &faults);
+        assert_eq!(pages(&store).await, [Some(1_000)]);
+        assert_eq!(pages(&store).await, [Some(1_000), Some(1_000), Some(500)]);
+        assert_eq!(pages(&store).await, [None, Some(500), None]);
+        assert_eq!(pages(&store).await, [Some(1_000), Some(500)]);
+        assert_eq!(faults.count(Call::Page), 8);
+    }
+
+    #[tokio::test]
+    async fn a_write_fails_before_or_after_it_happens() {
+        for (effect, is_there) in
+            [(Effect::FailBefore(ErrorKind::Throttled), true), (Effect::FailAfter(ErrorKind::Throttled), false)]
+        {
+            let (table, faults) = (MemoryTable::new("orders"), Faults::new());
+            faults.at(Call::Apply, 1, effect);
+            let key = table.put(&Value::text("a"), Value::Null);
+            let store = faulty(&table, &faults);
+            let item = store.fetch(&[key], Depth::Evidence).await.expect("items").remove(0).expect("a");
+            let write = GuardedWrite { key: &item.key, expected: Expected::Present(&item), wanted: Wanted::Absent };
+            assert_eq!(store.apply(&[write]).await.expect_err("an error").kind, ErrorKind::Throttled);
+            assert_eq!(!table.is_empty(), is_there);
+        }
+    }
+
+    #[tokio::test]
+    async fn something_may_happen_just_before_a_call() {
+        let (table, faults) = (MemoryTable::new("orders"), Faults::new());
+        let other_writer = table.clone();
+        let act = move || drop(other_writer.put(&Value::text("a"), Value::text("2")));
+        faults.at(Call::Apply, 1, Effect::Act(Arc::new(act)));
+        let key = table.put(&Value::text("a"), Value::text("1"));
+        let store = faulty(&table, &faults);
+        let item = store.fetch(&[key], Depth::Evidence).await.expect("items").remove(0).expect("a");
+        let write = GuardedWrite { key: &item.key, expected: Expected::Present(&item), wanted: Wanted::Absent };
+        let outcomes = store.apply(&[write]).await.expect("outcomes");
+        assert!(matches!(outcomes[..], [Outcome::Refused { found: Some(_), .. }]), "{outcomes:?}");
+    }
+}

@@ -87,7 +87,7 @@ macro_rules! forward_facts {
 use forward_facts;
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
 
     /// Waits for nothing and keeps what was asked.

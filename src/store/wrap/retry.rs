@@ -195,3 +195,118 @@ impl<S: WriteStore + ?Sized + 'static> WriteStore for Retrying<S> {
         self.retries.run(|| self.inner.check_constraints()).await
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::super::tests::Recorded;
+    use super::super::{Call, Effect, Faults, Faulty};
+    use super::*;
+    use crate::model::{Side, StoreId, Value};
+    use crate::store::memory::{MemoryStore, MemoryTable};
+    use crate::store::{ErrorKind, Expected, Wanted};
+
+    fn retries(attempts_max: u32) -> (Retries, Arc<Recorded>) {
+        let pause = Arc::new(Recorded::default());
+        let delay_first = Duration::from_millis(100);
+        let delay_max = Duration::from_millis(350);
+        (Retries { attempts_max, delay_first, delay_max, pause: pause.clone() }, pause)
+    }
+
+    fn flaky(faults: &Faults, retries: Retries) -> (Retrying<dyn WriteStore>, MemoryTable) {
+        let table = MemoryTable::new("orders");
+        let store = MemoryStore::new(StoreId("orders".into()), Side::Primary, table.clone());
+        let faulty: Arc<dyn WriteStore> = Arc::new(Faulty::new(Arc::new(store), faults.clone()));
+        (Retrying::new(faulty, retries), table)
+    }
+
+    fn waited(pause: &Recorded) -> Vec<u128> {
+        pause.0.lock().expect("no panics").iter().map(Duration::as_millis).collect()
+    }
+
+    #[tokio::test]
+    async fn transient_failures_are_tried_again_with_growing_pauses() {
+        let (faults, (retries, pause)) = (Faults::new(), retries(5));
+        faults.during(Call::Identity, 1..=4, Effect::FailBefore(ErrorKind::Throttled));
+        flaky(&faults, retries).0.identity().await.expect("the fifth try");
+        assert_eq!(waited(&pause), [100, 200, 350, 350]);
+    }
+
+    #[tokio::test]
+    async fn tries_are_bounded_and_other_errors_come_at_once() {
+        let (faults, (retries, pause)) = (Faults::new(), retries(3));
+        faults.during(Call::Identity, 1..=9, Effect::FailBefore(ErrorKind::Unreachable));
+        faults.at(Call::Shape, 1, Effect::FailBefore(ErrorKind::Denied));
+        let (store, _) = flaky(&faults, retries);
+        assert_eq!(store.identity().await.expect_err("an error").kind, ErrorKind::Unreachable);
+        assert_eq!(store.shape().await.expect_err("an error").kind, ErrorKind::Denied);
+        assert_eq!((faults.count(Call::Identity), faults.count(Call::Shape)), (3, 1));
+        assert_eq!(waited(&pause), [100, 200]);
+    }
+
+    #[tokio::test]
+    async fn a_lost_answer_to_a_write_becomes_already_applied() {
+        let (faults, (retries, _)) = (Faults::new(), retries(3));
+        faults.at(Call::Apply, 1, Effect::FailAfter(ErrorKind::Unreachable));
+        let (store, table) = flaky(&faults, retries);
+        let key = table.put(&Value::text("a"), Value::text("1"));
+        let item = store.fetch(&[key], Depth::Evidence).await.expect("items").remove(0).expect("a");
+        let write = GuardedWrite { key: &item.key, expected: Expected::Present(&item), wanted: Wanted::Absent };
+        assert_eq!(store.apply(&[write]).await.expect("outcomes"), [Outcome::AlreadyApplied]);
+        assert!(table.is_empty());
+    }
+
+    #[tokio::test]
+    async fn a_failing_partition_is_read_again_from_its_beginning() {
+        let (faults, (retries, pause)) = (Faults::new(), retries(3));
+        faults.at(Call::Page, 2, Effect::FailBefore(ErrorKind::Unreachable));
+        let (store, table) = flaky(&faults, retries);
+        for number in 0..2_500 {
+            table.put(&Value::Number(number.into()), Value::Null);
+        }
+        let scan = store.begin_scan(1).await.expect("a scan");
+        let batches: Vec<_> = scan.leaves(0).map(|batch| batch.expect("leaves").len()).collect().await;
+        assert_eq!(batches, [1_000, 1_000, 1_000, 500]);
+        assert_eq!(waited(&pause), [100]);
+    }
+
+    #[tokio::test]
+    async fn a_partition_that_keeps_failing_is_given_up() {
+        let (faults, (retries, _)) = (Faults::new(), retries(3));
+        faults.during(Call::Page, 1..=99, Effect::FailAfter(ErrorKind::Unreachable));
+        let (store, table) = flaky(&faults, retries);
+        table.put(&Value::text("a"), Value::Null);
+        let scan = store.begin_scan(1).await.expect("a scan");
+        let batches: Vec<_> = scan.leaves(0).map(|batch| batch.is_ok()).collect().await;
+        assert_eq!(batches, [true, true, true, false]);
+    }
+
+    /// Gives two bytes of a body at a time and breaks off once after the first two.
+    struct Torn(std::sync::atomic::AtomicBool);
+
+    #[async_trait]
+    impl BodySource for Torn {
+        async fn open_body(&self, _item: &Item, range: std::ops::Range<u64>) -> Result<BodyStream> {
+            let whole = Bytes::from_static(b"abcdefg").slice(range.start as usize..range.end as usize);
+            let mut chunks: Vec<_> = whole.chunks(2).map(|chunk| Ok(Bytes::copy_from_slice(chunk))).collect();
+            if !self.0.swap(true, std::sync::atomic::Ordering::Relaxed) {
+                chunks.truncate(1);
+                chunks.push(Err(StoreError::new(ErrorKind::Unreachable, "torn")));
+            }
+            Ok(stream::iter(chunks).boxed())
+        }
+    }
+
+    #[tokio::test]
+    async fn a_body_goes_on_where_it_broke_off() {
+        let table = MemoryTable::new("media");
+        let key = table.put(&Value::text("a"), Value::Null);
+        let store = MemoryStore::new(StoreId("media".into()), Side::Dr, table);
+        let item = store.fetch(&[key], Depth::Evidence).await.expect("items").remove(0).expect("a");
+        let source = Retrying::new(Arc::new(Torn(false.into())), retries(2).0);
+        let chunks: Vec<_> = source.open_body(&item, 1..7).await.expect("a body").collect().await;
+        let body: Vec<u8> = chunks.into_iter().flat_map(|chunk| chunk.expect("a chunk")).collect();
+        assert_eq!(body, b"bcdefg");
+    }
+}
