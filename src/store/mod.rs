@@ -11,6 +11,7 @@ mod error;
 mod finding;
 pub mod memory;
 pub mod s3;
+pub mod wrap;
 mod write;
 
 use std::sync::Arc;

@@ -160,7 +160,7 @@ impl WriteStore for MemoryStore {
         let mut raised = Vec::new();
         for counter in counters {
             let Some(own) = rows.counters.get_mut(&counter.name) else { continue };
-            if is_behind(own, counter) {
+            if own.is_behind(counter) {
                 own.value = counter.value;
                 raised.push(own.clone());
             }
@@ -213,16 +213,6 @@ fn refusal(is_expected: bool, is_found: bool) -> &'static str {
         (false, _) => "an item is there where none was expected",
         (true, true) => "the item changed since it was read",
         (true, false) => "the item is gone since it was read",
-    }
-}
-
-/// Whether a counter has handed out less than `other`, along its own direction.
-fn is_behind(own: &Counter, other: &Counter) -> bool {
-    match (own.value, other.value) {
-        (_, None) => false,
-        (None, Some(_)) => true,
-        (Some(own_value), Some(value)) if own.increment < 0 => own_value > value,
-        (Some(own_value), Some(value)) => own_value < value,
     }
 }
 
