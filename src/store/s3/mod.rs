@@ -229,6 +229,10 @@ impl ReadStore for S3Store {
 
 #[async_trait]
 impl WriteStore for S3Store {
+    fn prior_bodies(self: Arc<Self>, saved: &Path) -> Arc<dyn BodySource> {
+        Arc::new(SavedBodies { folder: saved.to_owned(), fallback: self })
+    }
+
     async fn apply(&self, writes: &[GuardedWrite<'_>]) -> Result<Vec<Outcome>> {
         if self.as_of.is_some() || self.side != Side::Primary {
             let what = format!("bucket {} is only read here, as {}", self.bucket, self.side);

@@ -81,6 +81,10 @@ impl<S: WriteStore + ?Sized> WriteStore for DryRun<S> {
         Ok(outcomes)
     }
 
+    fn prior_bodies(self: Arc<Self>, saved: &Path) -> Arc<dyn BodySource> {
+        Arc::clone(&self.inner).prior_bodies(saved)
+    }
+
     /// Nothing is destroyed, so nothing needs to be kept.
     async fn preserve(&self, _item: &Item, _saved: &Path) -> Result<()> {
         Ok(())

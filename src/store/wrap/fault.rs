@@ -229,6 +229,10 @@ impl<S: WriteStore + ?Sized> WriteStore for Faulty<S> {
         self.faults.around(Call::Apply, self.inner.apply(writes)).await
     }
 
+    fn prior_bodies(self: Arc<Self>, saved: &Path) -> Arc<dyn BodySource> {
+        Arc::clone(&self.inner).prior_bodies(saved)
+    }
+
     async fn preserve(&self, item: &Item, saved: &Path) -> Result<()> {
         self.faults.around(Call::Preserve, self.inner.preserve(item, saved)).await
     }

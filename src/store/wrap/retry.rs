@@ -183,6 +183,10 @@ impl<S: WriteStore + ?Sized + 'static> WriteStore for Retrying<S> {
         self.retries.run(|| self.inner.apply(writes)).await
     }
 
+    fn prior_bodies(self: Arc<Self>, saved: &Path) -> Arc<dyn BodySource> {
+        Arc::clone(&self.inner).prior_bodies(saved)
+    }
+
     async fn preserve(&self, item: &Item, saved: &Path) -> Result<()> {
         self.retries.run(|| self.inner.preserve(item, saved)).await
     }

@@ -151,6 +151,10 @@ impl<S: WriteStore + ?Sized> WriteStore for Throttled<S> {
         self.inner.apply(writes).await
     }
 
+    fn prior_bodies(self: Arc<Self>, saved: &Path) -> Arc<dyn BodySource> {
+        Arc::clone(&self.inner).prior_bodies(saved)
+    }
+
     async fn preserve(&self, item: &Item, saved: &Path) -> Result<()> {
         self.inner.preserve(item, saved).await
     }
