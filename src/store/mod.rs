@@ -6,6 +6,7 @@
 
 pub mod aws;
 mod body;
+pub mod dynamodb;
 mod error;
 mod finding;
 mod write;
