@@ -156,7 +156,7 @@ impl DynamoDbStore {
     /// The write replaced more than was expected: what it replaced goes back, unless somebody wrote again.
     async fn put_back(&self, write: &GuardedWrite<'_>, replaced: Item) -> Result<Outcome> {
         let lost = "the item gained an attribute unseen, which was overwritten and could not be put back: \
-                    somebody wrote the item again; what was overwritten is in the refusal";
+                    the item was written again or the table failed; what was overwritten is in the refusal";
         let wanted = wanted_item(write);
         let guard = match wanted {
             Some(wanted) => self.guard_on(wanted, Some(&replaced))?,
@@ -164,13 +164,16 @@ impl DynamoDbStore {
         };
         let image = self.format.image(&replaced, write.key)?;
         let reply = match guard {
-            Some(guard) => self.send(write.key, Some(image), guard).await?,
+            // A failure must not hide what was overwritten: the refusal carries it.
+            Some(guard) => self.send(write.key, Some(image), guard).await.unwrap_or(Reply::Contended),
             None => Reply::Contended,
         };
         let restored = match reply {
-            Reply::Replaced(over) => is_same(self.found(over)?.as_ref(), wanted),
+            Reply::Replaced(over) => self.found(over).is_ok_and(|over| is_same(over.as_ref(), wanted)),
             // The reply to an earlier try may have been lost: then it is back already.
-            Reply::ConditionFailed(there) => is_same(self.found(there)?.as_ref(), Some(&replaced)),
+            Reply::ConditionFailed(there) => {
+                self.found(there).is_ok_and(|there| is_same(there.as_ref(), Some(&replaced)))
+            }
             Reply::Contended => false,
         };
         Ok(refused(Some(replaced), if restored { "the item gained an attribute since it was read" } else { lost }))
