@@ -2,6 +2,7 @@
 
 mod conformance;
 mod canonical;
+mod dynamodb;
 mod peers;
 mod profile;
 mod s3;
