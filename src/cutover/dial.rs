@@ -31,6 +31,8 @@ pub enum ChangeStatus {
     Pending,
     /// Yes.
     Insync,
+    /// The service does not know the change any more.
+    Forgotten,
 }
 
 /// The records as they were read.

@@ -209,9 +209,16 @@ impl<'a, 'b> Run<'a, 'b> {
             self.sync = Propagation::Unknown;
             return Ok(());
         };
-        if self.cutover.dial.change_status(&change).await? == ChangeStatus::Insync {
-            self.sync = Propagation::Insync;
-            return self.tell(CutoverEvent::Insync { change });
+        match self.cutover.dial.change_status(&change).await? {
+            ChangeStatus::Pending => {}
+            ChangeStatus::Forgotten => {
+                self.sync = Propagation::Unknown;
+                return Ok(());
+            }
+            ChangeStatus::Insync => {
+                self.sync = Propagation::Insync;
+                return self.tell(CutoverEvent::Insync { change });
+            }
         }
         if self.insync_waited_seconds >= self.cutover.profile.insync_timeout_seconds {
             let what = format!("change {change} has not reached all DNS servers in {} s", self.insync_waited_seconds);

@@ -142,9 +142,17 @@ impl Route53 {
         let what = format!("cannot ask for change {change}");
         let reply = attempt(|| {
             let request = self.client.get_change().id(&change.0);
-            async { request.send().await.map_err(|error| Failure::of(store_error(&what, error))) }
+            let what = &what;
+            async move {
+                match request.send().await {
+                    Ok(reply) => Ok(Some(reply)),
+                    Err(error) if error.code() == Some("NoSuchChange") => Ok(None),
+                    Err(error) => Err(Failure::of(store_error(what, error))),
+                }
+            }
         })
         .await?;
+        let Some(reply) = reply else { return Ok(ChangeStatus::Forgotten) };
         let insync = reply.change_info.is_some_and(|change| change.status.as_str() == "INSYNC");
         Ok(if insync { ChangeStatus::Insync } else { ChangeStatus::Pending })
     }
