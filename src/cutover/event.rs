@@ -93,5 +93,4 @@ pub enum CutoverEnd {
 }
 
 /// Takes events as they happen; an error says that the event could not be recorded.
-pub type Observer<'a> =
-    dyn FnMut(CutoverEvent) -> Result<(), Box<dyn Error + Send + Sync>> + Send + 'a;
+pub type Observer<'a> = dyn FnMut(CutoverEvent) -> Result<(), Box<dyn Error + Send + Sync>> + Send + 'a;

@@ -260,7 +260,12 @@ mod tests {
     #[test]
     fn before_the_first_shift_only_health_is_waited_for() {
         let stages = stages();
-        let start = Situation { sync: Propagation::Unknown, ttl_waited_seconds: 0, watched_seconds: 0, ..settled(&stages, 0, 1) };
+        let start = Situation {
+            sync: Propagation::Unknown,
+            ttl_waited_seconds: 0,
+            watched_seconds: 0,
+            ..settled(&stages, 0, 1)
+        };
         assert_eq!(next_move(&start), Move::Shift(percent(5)));
         let unprobed = Health { last_ok: None, next_probe_seconds: 0, ..HEALTHY };
         assert_eq!(next_move(&Situation { health: Some(unprobed), ..start }), Move::Watch(0));

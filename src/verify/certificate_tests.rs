@@ -1,4 +1,4 @@
-use super::super::proof::{ExpectedStore, Expectations, ParityProof, Refusal};
+use super::super::proof::{Expectations, ExpectedStore, ParityProof, Refusal};
 use super::super::recompute::recompute;
 use super::*;
 use crate::digest::CANONICAL_FORMAT;

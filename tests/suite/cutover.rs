@@ -77,8 +77,13 @@ fn profile(zone: &str, name: &str, health: bool) -> CutoverProfile {
 
 fn proof() -> ParityProof {
     let now = Timestamp::UNIX_EPOCH;
-    let identity =
-        |id: &str| Identity { kind: StoreKind::Memory, resource: id.into(), id: id.into(), region: None, account: None };
+    let identity = |id: &str| Identity {
+        kind: StoreKind::Memory,
+        resource: id.into(),
+        id: id.into(),
+        region: None,
+        account: None,
+    };
     let side = |id: &str| SideResult { identity: identity(id), items: 0, root: Digest([0; 32]) };
     let store = StoreResult {
         name: "orders".into(),
@@ -297,7 +302,13 @@ impl Zone {
             Change::builder().action(action.clone()).resource_record_set(record).build().expect("a change")
         });
         let batch = ChangeBatch::builder().set_changes(Some(changes.collect())).build().expect("a batch");
-        self.client.change_resource_record_sets().hosted_zone_id(&self.id).change_batch(batch).send().await.expect("changed");
+        self.client
+            .change_resource_record_sets()
+            .hosted_zone_id(&self.id)
+            .change_batch(batch)
+            .send()
+            .await
+            .expect("changed");
     }
 
     async fn records(&self) -> Vec<ResourceRecordSet> {
@@ -312,7 +323,8 @@ async fn a_weighted_pair_is_shifted_in_stages_and_keeps_everything_else() {
     let side = peers::side(&server, "us-west-2");
     let zone = zone(&side).await;
     for (name, alias) in [("app.example.com", false), ("*.example.com", true)] {
-        zone.change(ChangeAction::Create, vec![record(name, "primary", 0, alias), record(name, "dr", 255, alias)]).await;
+        zone.change(ChangeAction::Create, vec![record(name, "primary", 0, alias), record(name, "dr", 255, alias)])
+            .await;
         let before = zone.records().await;
         let profile = profile(&zone.id, name, false);
         let dial = Route53Dial::connect(&side, &profile).await.expect("connected");

@@ -87,20 +87,21 @@ impl Route53 {
     /// All records of a name and type.
     pub(super) async fn records(&self, zone: &str, wanted: &RecordProfile) -> Result<Vec<ResourceRecordSet>> {
         let (name, record_type) = (canonical_name(&wanted.name), RrType::from(wanted.record_type.as_str()));
+        // Requests take the asterisk itself, as the emulators that keep it unescaped do too.
+        let start = name.replace("\\052", "*");
         let what = format!("cannot read record {} of hosted zone {zone}", wanted.name);
         let mut found = Vec::new();
         let mut identifier: Option<String> = None;
         for _ in 0..PAGES_MAX {
             let page = attempt(|| {
                 let request = self.client.list_resource_record_sets().hosted_zone_id(zone);
-                let request = request.start_record_name(&name).start_record_type(record_type.clone());
+                let request = request.start_record_name(&start).start_record_type(record_type.clone());
                 let request = request.set_start_record_identifier(identifier.clone());
                 async { request.send().await.map_err(|error| Failure::of(store_error(&what, error))) }
             })
             .await?;
-            let is_wanted = |record: &ResourceRecordSet| {
-                canonical_name(&record.name) == name && record.r#type == record_type
-            };
+            let is_wanted =
+                |record: &ResourceRecordSet| canonical_name(&record.name) == name && record.r#type == record_type;
             found.extend(page.resource_record_sets.iter().filter(|record| is_wanted(record)).cloned());
             let next_is_wanted = page.next_record_name.as_deref().is_some_and(|next| canonical_name(next) == name)
                 && page.next_record_type.as_ref() == Some(&record_type);

@@ -78,7 +78,10 @@ impl TrafficDial for Route53Dial {
         let drifted = |what: String| Err(CutoverError::new(CutoverErrorKind::Drifted, what));
         if now != *seen {
             let other = if now.share == seen.share { " and other fields of the records differ" } else { "" };
-            return drifted(format!("the weights of {} are {}, they were {}{other}", self.record.name, now.share, seen.share));
+            return drifted(format!(
+                "the weights of {} are {}, they were {}{other}",
+                self.record.name, now.share, seen.share
+            ));
         }
         match self.set(&pair, Share::of(to)).await? {
             Ok(change) => Ok(change),

@@ -34,9 +34,9 @@ impl Pair {
             })
         };
         let (primary, dr) = (find(primary)?, find(dr)?);
-        let others = records.iter().filter(|record| {
-            ![&primary.set_identifier, &dr.set_identifier].contains(&&record.set_identifier)
-        });
+        let others = records
+            .iter()
+            .filter(|record| ![&primary.set_identifier, &dr.set_identifier].contains(&&record.set_identifier));
         for other in others {
             if other.weight != Some(0) {
                 let identifier = other.set_identifier.as_deref().unwrap_or("no identifier");
@@ -106,7 +106,9 @@ pub(super) fn canonical_name(name: &str) -> String {
     let bytes = name.as_bytes();
     for (index, byte) in bytes.iter().enumerate() {
         let is_escape = *byte == b'\\'
-            && bytes.get(index + 1..index + 4).is_some_and(|octal| octal.iter().all(|digit| matches!(digit, b'0'..=b'7')));
+            && bytes
+                .get(index + 1..index + 4)
+                .is_some_and(|octal| octal.iter().all(|digit| matches!(digit, b'0'..=b'7')));
         match byte {
             b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'.' => canonical.push(char::from(*byte)),
             b'A'..=b'Z' => canonical.push(char::from(byte.to_ascii_lowercase())),
