@@ -3,6 +3,7 @@
 mod conformance;
 mod canonical;
 mod dynamodb;
+mod cutover;
 mod peers;
 mod profile;
 mod s3;
