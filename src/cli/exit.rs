@@ -73,17 +73,22 @@ fn judge(error: &SessionError) -> (Exit, Option<&'static str>) {
             (Exit::Usage, Some("wait for the other command to end, or end that process: nothing will be lost"))
         }
         E::Journal(JournalError::NoSession { .. }) => (Exit::Usage, Some("run failback check or plan first")),
-        E::Journal(JournalError::Damaged { .. }) => {
-            (Exit::Incomplete, Some("keep the file as evidence, restore it from a copy, or begin anew with --session DIR"))
-        }
+        E::Journal(JournalError::Damaged { .. }) => (
+            Exit::Incomplete,
+            Some("keep the file as evidence, restore it from a copy, or begin anew with --session DIR"),
+        ),
         E::UnknownStore { .. } | E::SameResource { .. } | E::ShapesDiffer { .. } | E::WrongAccount { .. } => {
             (Exit::Usage, None)
         }
         E::ProfileLacks { .. } => (Exit::Usage, Some("see docs/profile.md for what goes there")),
         E::NoPlan => (Exit::Usage, Some("run failback plan first")),
         E::CheckpointExists { .. } => (Exit::Usage, Some("a checkpoint is never overwritten: choose another name")),
-        E::PlanOutdated { .. } => (Exit::Undecided, Some("make sure it is the resource you mean, then run failback plan")),
-        E::ProofRefused(_) | E::Certificate(_) => (Exit::Undecided, Some("run failback verify for a fresh certificate")),
+        E::PlanOutdated { .. } => {
+            (Exit::Undecided, Some("make sure it is the resource you mean, then run failback plan"))
+        }
+        E::ProofRefused(_) | E::Certificate(_) => {
+            (Exit::Undecided, Some("run failback verify for a fresh certificate"))
+        }
         E::NotFrozen { .. } => {
             (Exit::Differs, Some("stop the writers in DR (failback verify --freeze runs the profile's command)"))
         }

@@ -71,12 +71,8 @@ pub fn stores_table(stores: &[Comparison]) -> String {
         .map(|comparison| {
             let counts = comparison.verdicts.words();
             let base = comparison.base.as_ref().map_or("none".to_owned(), |base| number(base.items));
-            let mut row = vec![
-                comparison.store.to_string(),
-                number(comparison.primary.items),
-                number(comparison.dr.items),
-                base,
-            ];
+            let mut row =
+                vec![comparison.store.to_string(), number(comparison.primary.items), number(comparison.dr.items), base];
             row.extend(counts.into_iter().skip(2).map(|(_, count)| number(count)));
             row
         })

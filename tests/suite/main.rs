@@ -1,9 +1,9 @@
 //! The one integration binary.
 
-mod conformance;
 mod canonical;
-mod dynamodb;
+mod conformance;
 mod cutover;
+mod dynamodb;
 mod peers;
 mod profile;
 mod s3;

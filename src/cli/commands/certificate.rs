@@ -12,15 +12,15 @@ use crate::verify::{Certificate, RootCheck, SignedCertificate, recompute};
 
 pub fn run(file: &Path, manifest: Option<&Path>, global: &Global) -> Ended {
     let invalid = |error| Failure::hinted(Exit::Undecided, error, "do not rely on it: run failback verify");
-    let unreadable = |error| Failure::plain(Exit::Incomplete, error);
     let signed = SignedCertificate::read(file).map_err(|error| match error {
         crate::verify::CertificateError::Io { .. } => Failure::plain(Exit::Usage, error),
         other => invalid(Box::new(other).into()),
     })?;
-    let validated = signed.validate().map_err(|error| invalid(Box::<dyn std::error::Error + Send + Sync>::from(error)))?;
-    let roots = manifest.map(|folder| recompute(&validated, folder)).transpose().map_err(|error| unreadable(error))?;
+    let validated =
+        signed.validate().map_err(|error| invalid(Box::<dyn std::error::Error + Send + Sync>::from(error)))?;
+    let roots = manifest.map(|folder| recompute(&validated, folder));
     let certificate = validated.certificate();
-    let agree = roots.iter().flatten().all(RootCheck::agrees);
+    let agree = roots.iter().flatten().all(RootCheck::is_borne_out);
     print(
         global,
         || {
@@ -53,7 +53,9 @@ fn text(certificate: &Certificate, key: &str, roots: Option<&[RootCheck]>) -> St
     certificate.not_checked.iter().for_each(|what| text += &format!("not checked: {what}\n"));
     text += &format!("fence: {}\n", certificate.fence.detail);
     for root in roots.unwrap_or_default() {
-        text += &format!("{root}\n");
+        let found =
+            root.problem.as_ref().map_or("root recomputed, as certified".to_owned(), |why| format!("PROBLEM: {why}"));
+        text += &format!("{} {}: {} items, {found}\n", root.store, root.side, number(root.items));
     }
     text
 }

@@ -45,8 +45,8 @@ pub fn text(outcome: &PlanOutcome) -> String {
         .map(|store| {
             let counts = &store.counts;
             let mut row = vec![store.store.to_string()];
-            let numbers =
-                [counts.inserts, counts.updates, counts.deletes, counts.held, counts.accepted, counts.bytes].map(number);
+            let numbers = [counts.inserts, counts.updates, counts.deletes, counts.held, counts.accepted, counts.bytes]
+                .map(number);
             row.extend(numbers);
             row.push(format!("{} s", number(store.forecast.seconds)));
             row.push(number(store.forecast.requests));
