@@ -2,9 +2,13 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use failback::digest::{key_json, key_of};
 use failback::drill::sandbox::{Lifetime, Record, Sandbox, SandboxError, Stopped, SupervisorCommand, Venv, stop, supervise};
+use failback::drill::story::{DrillProfile, Fence, Scale, Wanted, World, fence, profile_toml, try_write};
+use failback::model::{Change, Clock, Timestamp};
 
 use crate::peers::left_out;
 
@@ -130,4 +134,77 @@ fn a_supervisor_that_cannot_start_is_told_with_its_last_words() {
     let command = SupervisorCommand { program: "sh".into(), arguments: vec!["-c".into(), "echo no luck >&2; exit 1".into()] };
     let error = Sandbox::start(folder.path(), Lifetime::Attached, &command, &mut |_| ()).expect_err("no sandbox");
     assert_eq!(error.to_string(), "the sandbox did not start: no luck");
+}
+
+/// The machine's clock.
+struct WallClock;
+
+impl Clock for WallClock {
+    #[expect(clippy::disallowed_methods, reason = "a test may ask the machine")]
+    fn now(&self) -> Timestamp {
+        Timestamp::now()
+    }
+}
+
+#[test]
+fn the_story_is_told_as_planted_and_the_judge_sees_what_is_missing() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let Some(sandbox) = start(folder.path(), Lifetime::Attached) else { return };
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    runtime.block_on(async {
+        let scale = Scale { items: 200, seed: 11 };
+        let world = World::create(&sandbox, scale, Arc::new(WallClock)).await.expect("a world");
+        world.seed().await.expect("seeded");
+        assert_eq!(world.judge_weights(100).await.expect("weights").mismatches, []);
+        let struck = world.strike().await.expect("struck");
+        assert!(struck.dr_as_of <= struck.disaster_at);
+        assert_eq!(world.judge_weights(0).await.expect("weights").mismatches, []);
+        world.business().await.expect("business");
+        world.late_business().await.expect("late business");
+        // Nothing was brought home: exactly the items that dr changed or took away are not as they must be.
+        for (judgement, planted) in world.judge_contents().await.expect("judged").iter().zip(world.planted()) {
+            let away = planted.items.iter().filter(|item| match &item.wanted {
+                Wanted::Exactly(wanted) => item.primary != *wanted,
+                Wanted::MayExpire(_) => false,
+            });
+            let sequences = if planted.name == "ledger" { 3 } else { 0 };
+            let expected = away.count() + sequences;
+            assert_eq!(judgement.mismatches.len(), expected, "{}: {:#?}", planted.name, judgement.mismatches);
+        }
+        let checkpoint = Some("in-step");
+        let drill = DrillProfile { program: Path::new("/x y/failback"), struck: Some(struck), checkpoint };
+        let text = profile_toml(&world, sandbox.record(), drill);
+        let profile: failback::profile::Profile = toml::from_str(&text).expect("a profile");
+        assert_eq!(profile.stores.len(), 3);
+        assert_eq!(try_write(sandbox.folder()).await.expect("tried"), Fence::Down);
+        fence(sandbox.folder()).await.expect("fenced");
+        assert_eq!(try_write(sandbox.folder()).await.expect("tried"), Fence::Up);
+        assert!(world.late_business().await.is_err());
+    });
+}
+
+#[test]
+fn the_judge_accepts_the_planted_verdicts_and_no_others() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let Some(sandbox) = start(folder.path(), Lifetime::Attached) else { return };
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    runtime.block_on(async {
+        let scale = Scale { items: 200, seed: 12 };
+        let world = World::create(&sandbox, scale, Arc::new(WallClock)).await.expect("a world");
+        for planted in world.planted() {
+            let lines = planted.items.iter().filter(|item| item.verdict.is_difference()).map(|item| {
+                let key = key_json(planted.kind, &key_of(&item.key));
+                let change = Change::between(item.primary.as_ref(), item.dr.as_ref()).expect("a difference").word();
+                serde_json::json!({"key": key, "verdict": item.verdict.word(), "change": change}).to_string()
+            });
+            let lines: Vec<String> = lines.collect();
+            let path = folder.path().join("delta.ndjson");
+            std::fs::write(&path, lines.join("\n")).expect("written");
+            assert_eq!(world.judge_verdicts(planted.name, &path).expect("judged").mismatches, []);
+            std::fs::write(&path, lines[1..].join("\n")).expect("written");
+            assert_eq!(world.judge_verdicts(planted.name, &path).expect("judged").mismatches.len(), 1);
+            std::fs::write(&path, format!("{}\n{}", lines.join("\n"), lines[0])).expect("written");
+            assert_eq!(world.judge_verdicts(planted.name, &path).expect("judged").mismatches.len(), 1);
+        }
+    });
 }

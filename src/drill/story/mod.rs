@@ -41,3 +41,14 @@ impl StoryError {
 }
 
 type Result<T> = std::result::Result<T, StoryError>;
+
+/// Says what failed, whatever the error.
+trait OrFail<T> {
+    fn or_fail(self, what: impl Into<String>) -> Result<T>;
+}
+
+impl<T, E: Into<Box<dyn std::error::Error + Send + Sync>>> OrFail<T> for std::result::Result<T, E> {
+    fn or_fail(self, what: impl Into<String>) -> Result<T> {
+        self.map_err(StoryError::caused(what))
+    }
+}

@@ -194,7 +194,7 @@ pub(super) fn plant(scale: Scale) -> [PlantedStore; 3] {
         PlantedStore { name, kind, items: planted.collect() }
     };
     let seed = scale.seed;
-    [
+    let mut stores = [
         store("orders", StoreKind::DynamoDb, Winner::Dr, &[(&shop::Orders { seed }, items / 2)]),
         store("media", StoreKind::S3, Winner::Primary, &[(&shop::Media { seed }, items / 10)]),
         store(
@@ -207,7 +207,35 @@ pub(super) fn plant(scale: Scale) -> [PlantedStore; 3] {
                 (&shop::Prices { seed }, items / 20),
             ],
         ),
-    ]
+    ];
+    link_entries(&mut stores[2].items);
+    stores
+}
+
+/// Gives every entry an account that exists wherever and whenever the entry does.
+fn link_entries(rows: &mut [Planted]) {
+    let ids_by_fate = |wanted: Fate| -> Vec<Value> {
+        let matching = rows.iter().filter(|row| row.fate == wanted && shop::table_of(&row.key) == "public.account");
+        matching.filter_map(|row| shop::column_of(&row.key, "id")).collect()
+    };
+    let steady = ids_by_fate(Fate::Untouched);
+    let new = [Fate::DrInsert, Fate::StrandedInsert, Fate::LateInsert].map(|fate| (fate, ids_by_fate(fate)));
+    let entries = rows.iter_mut().filter(|row| shop::table_of(&row.key) == "public.entry");
+    for (number, entry) in entries.enumerate() {
+        let own = new.iter().find(|(fate, ids)| *fate == entry.fate && !ids.is_empty());
+        let accounts = own.map_or(&steady, |(_, ids)| ids);
+        let account = &accounts[number % accounts.len()];
+        let wanted = match &mut entry.wanted {
+            Wanted::Exactly(wanted) => wanted.as_mut(),
+            Wanted::MayExpire(wanted) => Some(wanted),
+        };
+        let states = [entry.base.as_mut(), entry.primary.as_mut(), entry.dr.as_mut(), entry.late.as_mut(), wanted];
+        for columns in states.into_iter().flatten() {
+            if let Value::Map(columns) = columns {
+                columns.insert("account_id".into(), account.clone());
+            }
+        }
+    }
 }
 
 fn plant_all(catalogue: &dyn Catalogue, count: usize, winner: Winner, random: &mut ChaCha12Rng) -> Vec<Planted> {

@@ -168,6 +168,22 @@ fn row(columns: &[(&str, String)]) -> Value {
     Value::map(columns.iter().map(|(name, text)| (*name, Value::text(text.clone()))))
 }
 
+/// The table of a row's key; empty for other keys.
+pub(super) fn table_of(key: &Value) -> &str {
+    match key {
+        Value::List(parts) => parts.first().and_then(Value::as_text).unwrap_or_default(),
+        _ => "",
+    }
+}
+
+/// A key column of a row's key.
+pub(super) fn column_of(key: &Value, column: &str) -> Option<Value> {
+    match key {
+        Value::List(parts) => parts.get(1)?.get(column).cloned(),
+        _ => None,
+    }
+}
+
 /// Rows of `account`: the parents.
 pub(super) struct Accounts {
     pub seed: u64,
@@ -193,7 +209,7 @@ impl Catalogue for Accounts {
     }
 }
 
-/// Rows of `entry`: children of the first accounts, which are never deleted: see [`ledger`](super::ledger).
+/// Rows of `entry`: children of accounts; which account is decided once all fates are known.
 pub(super) struct Entries {
     pub seed: u64,
 }
@@ -207,7 +223,6 @@ impl Catalogue for Entries {
         let amount = cents(self.seed, &format!("entry {number} {version}"));
         row(&[
             ("id", (number + 1).to_string()),
-            ("account_id", "0".into()),
             ("amount", money(amount)),
             ("note", format!("line {number}\tversion {version} ß")),
             ("details", format!("{{\"version\": {version}, \"cents\": {amount}}}")),
