@@ -6,7 +6,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use failback::digest::{key_json, key_of};
-use failback::drill::sandbox::{Lifetime, Record, Sandbox, SandboxError, Stopped, SupervisorCommand, Venv, stop, supervise};
+use failback::drill::sandbox::{
+    Lifetime, Record, Sandbox, SandboxError, Stopped, SupervisorCommand, Venv, stop, supervise,
+};
 use failback::drill::story::{DrillProfile, Fence, Scale, Wanted, World, fence, profile_toml, try_write};
 use failback::model::{Change, Clock, Timestamp};
 
@@ -131,7 +133,8 @@ fn a_supervisor_that_cannot_start_is_told_with_its_last_words() {
         return left_out("the sandbox's environment");
     }
     let folder = tempfile::tempdir().expect("a folder");
-    let command = SupervisorCommand { program: "sh".into(), arguments: vec!["-c".into(), "echo no luck >&2; exit 1".into()] };
+    let command =
+        SupervisorCommand { program: "sh".into(), arguments: vec!["-c".into(), "echo no luck >&2; exit 1".into()] };
     let error = Sandbox::start(folder.path(), Lifetime::Attached, &command, &mut |_| ()).expect_err("no sandbox");
     assert_eq!(error.to_string(), "the sandbox did not start: no luck");
 }

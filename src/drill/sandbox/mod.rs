@@ -195,12 +195,7 @@ pub fn stop(folder: &Path) -> Result<Stopped, SandboxError> {
     Ok(Stopped::Ended)
 }
 
-fn spawn(
-    folder: &Path,
-    lifetime: Lifetime,
-    command: &SupervisorCommand,
-    venv: &Venv,
-) -> Result<Child, SandboxError> {
+fn spawn(folder: &Path, lifetime: Lifetime, command: &SupervisorCommand, venv: &Venv) -> Result<Child, SandboxError> {
     let log = std::fs::File::create(log_path(folder)).map_err(SandboxError::local("cannot write the sandbox's log"))?;
     let errors = log.try_clone().map_err(SandboxError::local("cannot write the sandbox's log"))?;
     let mut supervisor = Command::new(&command.program);

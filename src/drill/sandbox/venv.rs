@@ -40,7 +40,9 @@ impl Venv {
         }
         if std::env::var_os(VENV_VARIABLE).is_some() {
             let folder = venv.folder.display();
-            return Err(SandboxError::Unavailable(format!("{VENV_VARIABLE} names {folder}, which lacks the sandbox's servers")));
+            return Err(SandboxError::Unavailable(format!(
+                "{VENV_VARIABLE} names {folder}, which lacks the sandbox's servers"
+            )));
         }
         let parent = venv.folder.parent().expect("a cache folder has a parent");
         let cannot_write = || SandboxError::local(format!("cannot write to {}", parent.display()));

@@ -37,7 +37,9 @@ impl Dns {
     pub(super) async fn set(&self, weights: Weights) -> Result<()> {
         let failed = "cannot set the weights";
         let mut batch = ChangeBatch::builder();
-        for (identifier, weight, address) in [("primary", weights.primary, "192.0.2.10"), ("dr", weights.dr, "192.0.2.20")] {
+        for (identifier, weight, address) in
+            [("primary", weights.primary, "192.0.2.10"), ("dr", weights.dr, "192.0.2.20")]
+        {
             let address = ResourceRecord::builder().value(address).build().or_fail(failed)?;
             let record = ResourceRecordSet::builder().name(RECORD).r#type(RrType::A).ttl(TTL_SECONDS);
             let record = record.set_identifier(identifier).weight(weight).resource_records(address);

@@ -166,8 +166,10 @@ fn mismatch(planted: &PlantedStore, subject: &str, what: String) -> Mismatch {
 fn canonical(json: &Json) -> String {
     match json {
         Json::Object(members) => {
-            let sorted: BTreeMap<&String, String> = members.iter().map(|(name, value)| (name, canonical(value))).collect();
-            let members: Vec<String> = sorted.iter().map(|(name, value)| format!("{}: {value}", Json::from(name.as_str()))).collect();
+            let sorted: BTreeMap<&String, String> =
+                members.iter().map(|(name, value)| (name, canonical(value))).collect();
+            let members: Vec<String> =
+                sorted.iter().map(|(name, value)| format!("{}: {value}", Json::from(name.as_str()))).collect();
             format!("{{{}}}", members.join(", "))
         }
         other => other.to_string(),

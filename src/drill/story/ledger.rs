@@ -51,7 +51,8 @@ pub(super) async fn connect_as_shop(port: u16) -> Result<Client> {
 async fn connect(port: u16, database: &str, user: &str) -> Result<Client> {
     let address = format!("host=127.0.0.1 port={port} dbname={database} user={user} options='-c TimeZone=UTC'");
     let connected = tokio_postgres::connect(&address, NoTls).await;
-    let (client, connection) = connected.map_err(StoryError::caused(format!("cannot connect to {database} on port {port}")))?;
+    let (client, connection) =
+        connected.map_err(StoryError::caused(format!("cannot connect to {database} on port {port}")))?;
     // Ends with its client.
     tokio::spawn(connection);
     Ok(client)
@@ -106,9 +107,11 @@ impl Ledger {
     pub(super) async fn delete(&self, key: &Value) -> Result<()> {
         let (table, columns, key_columns) = definition(key)?;
         let key_columns = &columns[..key_columns];
-        let guards = key_columns.iter().enumerate().map(|(at, (name, kind))| format!("{name} = ${}::text::{kind}", at + 1));
+        let guards =
+            key_columns.iter().enumerate().map(|(at, (name, kind))| format!("{name} = ${}::text::{kind}", at + 1));
         let statement = format!("DELETE FROM {table} WHERE {}", guards.collect::<Vec<_>>().join(" AND "));
-        let values: Vec<Option<Value>> = key_columns.iter().map(|(name, _)| super::shop::column_of(key, name)).collect();
+        let values: Vec<Option<Value>> =
+            key_columns.iter().map(|(name, _)| super::shop::column_of(key, name)).collect();
         let texts: Vec<Option<&str>> = values.iter().map(|value| value.as_ref().and_then(Value::as_text)).collect();
         self.execute(table, &statement, &texts).await
     }
@@ -145,7 +148,7 @@ impl Ledger {
             self.client.execute(&past, &[]).await.or_fail(failed)?;
         }
         for sequence in SEQUENCES {
-            let next = format!("SELECT nextval('{sequence}') FROM generate_series(1, $1)");
+            let next = format!("SELECT nextval('{sequence}') FROM generate_series(1, $1::bigint)");
             self.client.query(&next, &[&count]).await.or_fail(failed)?;
         }
         Ok(())

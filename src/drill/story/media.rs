@@ -53,7 +53,8 @@ impl Media {
             Some(Value::Bytes(bytes)) => bytes.clone(),
             _ => Vec::new(),
         };
-        let tags = texts(contents, "tags").into_iter().map(|(name, text)| format!("{}={}", encoded(&name), encoded(&text)));
+        let tags =
+            texts(contents, "tags").into_iter().map(|(name, text)| format!("{}={}", encoded(&name), encoded(&text)));
         let request = self.client.put_object().bucket(bucket).key(object_key(key)).body(ByteStream::from(body));
         let request = request
             .set_content_type(contents.get("content_type").and_then(Value::as_text).map(str::to_owned))

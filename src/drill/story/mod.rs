@@ -34,7 +34,9 @@ impl StoryError {
         StoryError { what: what.into(), source: None }
     }
 
-    fn caused<E: Into<Box<dyn std::error::Error + Send + Sync>>>(what: impl Into<String>) -> impl FnOnce(E) -> StoryError {
+    fn caused<E: Into<Box<dyn std::error::Error + Send + Sync>>>(
+        what: impl Into<String>,
+    ) -> impl FnOnce(E) -> StoryError {
         let what = what.into();
         move |source| StoryError { what, source: Some(source.into()) }
     }

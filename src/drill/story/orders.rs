@@ -31,10 +31,8 @@ impl Orders {
         let table = table(self.side);
         let failed = format!("cannot make the table {table}");
         let mut request = self.client.create_table().table_name(table).billing_mode(BillingMode::PayPerRequest);
-        let keys = [
-            ("customer", KeyType::Hash, ScalarAttributeType::S),
-            ("number", KeyType::Range, ScalarAttributeType::N),
-        ];
+        let keys =
+            [("customer", KeyType::Hash, ScalarAttributeType::S), ("number", KeyType::Range, ScalarAttributeType::N)];
         for (name, role, scalar) in keys {
             let element = KeySchemaElement::builder().attribute_name(name).key_type(role).build();
             let definition = AttributeDefinition::builder().attribute_name(name).attribute_type(scalar).build();
@@ -66,8 +64,7 @@ impl Orders {
     /// All items, as key and contents.
     pub(super) async fn read_all(&self) -> Result<Vec<(Value, Value)>> {
         let table = table(self.side);
-        let mut pages =
-            self.client.scan().table_name(table).consistent_read(true).into_paginator().items().send();
+        let mut pages = self.client.scan().table_name(table).consistent_read(true).into_paginator().items().send();
         let mut items = Vec::new();
         while let Some(item) = pages.next().await {
             let item = item.map_err(StoryError::caused(format!("cannot read {table}")))?;

@@ -190,7 +190,8 @@ pub(super) fn plant(scale: Scale) -> [PlantedStore; 3] {
     let items = scale.items.max(ITEMS_MIN);
     let mut random = ChaCha12Rng::seed_from_u64(scale.seed);
     let mut store = |name, kind, winner, catalogues: &[(&dyn Catalogue, usize)]| {
-        let planted = catalogues.iter().flat_map(|(catalogue, count)| plant_all(*catalogue, *count, winner, &mut random));
+        let planted =
+            catalogues.iter().flat_map(|(catalogue, count)| plant_all(*catalogue, *count, winner, &mut random));
         PlantedStore { name, kind, items: planted.collect() }
     };
     let seed = scale.seed;
