@@ -225,7 +225,7 @@ impl Catalogue for Entries {
             ("id", (number + 1).to_string()),
             ("amount", money(amount)),
             ("note", format!("line {number}\tversion {version} ß")),
-            ("details", format!("{{\"version\": {version}, \"cents\": {amount}}}")),
+            ("details", format!("{{\"cents\": {amount}, \"version\": {version}}}")),
         ])
     }
 
