@@ -6,8 +6,11 @@
 
 pub mod aws;
 mod body;
+pub mod conformance;
 mod error;
 mod finding;
+pub mod memory;
+pub mod wrap;
 mod write;
 
 use std::sync::Arc;

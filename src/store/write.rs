@@ -70,3 +70,15 @@ pub struct Counter {
     /// The step between values; negative for a descending counter.
     pub increment: i64,
 }
+
+impl Counter {
+    /// Whether this counter has handed out less than `other` has, along its own direction.
+    pub fn is_behind(&self, other: &Counter) -> bool {
+        match (self.value, other.value) {
+            (_, None) => false,
+            (None, Some(_)) => true,
+            (Some(own), Some(theirs)) if self.increment < 0 => own > theirs,
+            (Some(own), Some(theirs)) => own < theirs,
+        }
+    }
+}

@@ -11,6 +11,7 @@ use failback::drill::sandbox::{
 };
 use failback::drill::story::{DrillProfile, Fence, Scale, Wanted, World, fence, profile_toml, try_write};
 use failback::model::{Change, Clock, Timestamp};
+use failback::store::memory::MemoryRegistry;
 
 use crate::peers::left_out;
 
@@ -176,7 +177,10 @@ fn the_story_is_told_as_planted_and_the_judge_sees_what_is_missing() {
         }
         let checkpoint = Some("in-step");
         let drill = DrillProfile { program: Path::new("/x y/failback"), struck: Some(struck), checkpoint };
-        let text = profile_toml(&world, sandbox.record(), drill);
+        let table: toml::Table = profile_toml(&world, Some(sandbox.record()), drill).parse().expect("TOML");
+        assert!(table["disaster_at"].is_datetime());
+        let before = DrillProfile { struck: None, ..drill };
+        let text = profile_toml(&world, Some(sandbox.record()), before);
         let profile: failback::profile::Profile = toml::from_str(&text).expect("a profile");
         assert_eq!(profile.stores.len(), 3);
         assert_eq!(try_write(sandbox.folder()).await.expect("tried"), Fence::Down);
@@ -209,5 +213,39 @@ fn the_judge_accepts_the_planted_verdicts_and_no_others() {
             std::fs::write(&path, format!("{}\n{}", lines.join("\n"), lines[0])).expect("written");
             assert_eq!(world.judge_verdicts(planted.name, &path).expect("judged").mismatches.len(), 1);
         }
+    });
+}
+
+#[test]
+fn the_same_story_is_told_in_memory() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let registry = MemoryRegistry::new();
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    runtime.block_on(async {
+        let scale = Scale { items: 300, seed: 4 };
+        let world = World::create_in_memory(&registry, folder.path(), scale, Arc::new(WallClock)).expect("a world");
+        world.seed().await.expect("seeded");
+        let struck = world.strike().await.expect("struck");
+        world.business().await.expect("business");
+        let drill = DrillProfile { program: Path::new("/failback"), struck: Some(struck), checkpoint: None };
+        let table: toml::Table = profile_toml(&world, None, drill).parse().expect("TOML");
+        assert!(table["disaster_at"].is_datetime() && !table.contains_key("cutover"));
+        world.late_business().await.expect("late business");
+        for planted in world.planted() {
+            let primary = registry.get(planted.name).expect("a table");
+            assert_eq!(primary.len(), planted.items.iter().filter(|item| item.primary.is_some()).count());
+            // Bringing everything home by the truth itself satisfies the judge.
+            for item in &planted.items {
+                match &item.wanted {
+                    Wanted::Exactly(Some(contents)) => drop(primary.put(&item.key, contents.clone())),
+                    Wanted::Exactly(None) | Wanted::MayExpire(_) => drop(primary.remove(&item.key)),
+                }
+            }
+        }
+        for judgement in world.judge_contents().await.expect("judged") {
+            assert_eq!(judgement.mismatches, [], "{}", judgement.summary);
+        }
+        fence(folder.path()).await.expect("fenced");
+        assert_eq!(try_write(folder.path()).await.expect("tried"), Fence::Up);
     });
 }

@@ -1,4 +1,5 @@
 //! The one integration binary.
 
+mod conformance;
 mod drill;
 mod peers;

@@ -77,7 +77,8 @@ impl World {
     ///
     /// When they cannot be read.
     pub async fn judge_weights(&self, primary_percent: i64) -> Result<Judgement> {
-        let weights = self.dns.read().await?;
+        let dns = self.dns.as_ref().ok_or_else(|| StoryError::new("there are no weights in memory"))?;
+        let weights = dns.read().await?;
         let total = weights.primary + weights.dr;
         let summary = format!("route53: weights {} primary, {} dr", weights.primary, weights.dr);
         let as_wanted = total > 0 && weights.primary * 100 == primary_percent * total;

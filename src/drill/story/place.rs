@@ -2,11 +2,13 @@
 
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 
-use super::Result;
 use super::ledger::Ledger;
 use super::media::Media;
 use super::orders::Orders;
+use super::{OrFail, Result};
+use crate::digest::key_value;
 use crate::model::Value;
+use crate::store::memory::MemoryTable;
 
 /// Writes sent at the same time, where their order does not matter.
 const PARALLEL: usize = 16;
@@ -16,6 +18,7 @@ pub(super) enum Place {
     Orders(Orders),
     Media(Media),
     Ledger(Ledger),
+    Memory(MemoryTable),
 }
 
 impl Place {
@@ -27,6 +30,14 @@ impl Place {
             (Place::Media(media), None) => media.delete(key).await,
             (Place::Ledger(ledger), Some(contents)) => ledger.put(key, contents).await,
             (Place::Ledger(ledger), None) => ledger.delete(key).await,
+            (Place::Memory(table), Some(contents)) => {
+                table.put(key, contents.clone());
+                Ok(())
+            }
+            (Place::Memory(table), None) => {
+                table.remove(key);
+                Ok(())
+            }
         }
     }
 
@@ -49,6 +60,11 @@ impl Place {
             Place::Orders(orders) => orders.read_all().await,
             Place::Media(media) => media.read_all().await,
             Place::Ledger(ledger) => ledger.read_all().await,
+            Place::Memory(table) => {
+                let entries = table.entries().into_iter();
+                let read = entries.map(|(key, entry)| Ok((key_value(&key).or_fail("a damaged key")?, entry.contents)));
+                read.collect()
+            }
         }
     }
 }

@@ -20,31 +20,37 @@ pub struct DrillProfile<'a> {
     pub checkpoint: Option<&'a str>,
 }
 
-/// A profile that reaches every store of `world` in the sandbox at `record`.
-pub fn profile_toml(world: &World, record: &Record, drill: DrillProfile<'_>) -> String {
+/// A profile that reaches every store of `world`: in the sandbox at `record`, or in memory without one.
+pub fn profile_toml(world: &World, record: Option<&Record>, drill: DrillProfile<'_>) -> String {
     let times = drill.struck.map_or_else(String::new, |struck| {
         format!("disaster_at = {}\ndr_as_of = {}\n", struck.disaster_at, struck.dr_as_of)
     });
     let sides = [(Side::Primary, "primary"), (Side::Dr, "dr")].map(|(side, name)| {
-        let (region, endpoint) = (region(side), record.aws_endpoint());
-        format!(
-            "[{name}]\nregion = \"{region}\"\nendpoint_url = \"{endpoint}\"\n\
-             credentials = {{ access_key_id = \"test\", secret_access_key = \"test\" }}\n"
-        )
+        let endpoint = record.map_or_else(String::new, |record| {
+            let credentials = "{ access_key_id = \"test\", secret_access_key = \"test\" }";
+            format!("endpoint_url = \"{}\"\ncredentials = {credentials}\n", record.aws_endpoint())
+        });
+        format!("[{name}]\nregion = \"{}\"\n{endpoint}", region(side))
     });
     let stores = stores(record, drill.checkpoint);
     let commands = freeze(world.folder(), drill.program);
-    let cutover = cutover(world.hosted_zone());
+    let cutover = world.hosted_zone().map_or_else(String::new, cutover);
     format!("name = \"drill\"\n{times}\n{}\n{stores}\n{commands}\n{cutover}", sides.join("\n"))
 }
 
-fn stores(record: &Record, checkpoint: Option<&str>) -> String {
+fn stores(record: Option<&Record>, checkpoint: Option<&str>) -> String {
     let base = checkpoint.map_or_else(String::new, |name| format!("base = {{ checkpoint = {} }}\n", quoted(name)));
     let store = |name: &str, kind: &str, [primary, dr]: [String; 2], conflict: &str, more: &str| {
         format!(
             "[[store]]\nname = \"{name}\"\nkind = \"{kind}\"\nprimary = {{ {primary} }}\ndr = {{ {dr} }}\n{more}{base}\
              policy = {{ conflict = \"{conflict}\", stranded = \"keep\" }}\nlimits = {{ writes_per_second = 0 }}\n"
         )
+    };
+    let Some(record) = record else {
+        let names = |store: &str| [format!("name = \"{store}\""), format!("name = \"{store}-dr\"")];
+        let in_memory = |name: &str, conflict: &str| store(name, "memory", names(name), conflict, "");
+        let all = [("orders", "dr-wins"), ("media", "primary-wins"), ("ledger", "dr-wins")];
+        return all.map(|(name, conflict)| in_memory(name, conflict)).join("\n");
     };
     let sides = [Side::Primary, Side::Dr];
     let tables = sides.map(|side| format!("table = \"{}\"", orders::table(side)));

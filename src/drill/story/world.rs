@@ -14,7 +14,8 @@ use super::place::Place;
 use super::plant::{Fate, Planted, PlantedStore, Scale, plant};
 use super::{Result, StoryError, fence};
 use crate::drill::sandbox::Sandbox;
-use crate::model::{Clock, Side, Timestamp, Value};
+use crate::model::{Clock, Side, StoreKind, Timestamp, Value};
+use crate::store::memory::MemoryRegistry;
 
 /// Values of each sequence handed out at each step of the business.
 const SEQUENCE_USE: i64 = 5;
@@ -38,7 +39,8 @@ pub(super) struct Shelf {
 /// The shop in its two Regions.
 pub struct World {
     pub(super) shelves: Vec<Shelf>,
-    pub(super) dns: Dns,
+    /// Absent in memory, where there is no Route 53.
+    pub(super) dns: Option<Dns>,
     folder: PathBuf,
     clock: Arc<dyn Clock>,
 }
@@ -61,7 +63,35 @@ impl World {
             let dr = place(planted.name, Side::Dr, &endpoint, record.postgres_port(Side::Dr)).await?;
             shelves.push(Shelf { planted, primary, dr });
         }
-        Ok(World { shelves, dns, folder: sandbox.folder().to_owned(), clock })
+        Ok(World { shelves, dns: Some(dns), folder: sandbox.folder().to_owned(), clock })
+    }
+
+    /// Plants the story for the reference stores: tables `<store>` and `<store>-dr` of `registry`. `folder` holds the fence.
+    ///
+    /// There is no Route 53 here: the weights are not part of this world.
+    ///
+    /// # Errors
+    ///
+    /// When the folder cannot be written.
+    pub fn create_in_memory(
+        registry: &MemoryRegistry,
+        folder: &Path,
+        scale: Scale,
+        clock: Arc<dyn Clock>,
+    ) -> Result<World> {
+        fence::lower_flag(folder)?;
+        let shelf = |mut planted: PlantedStore| {
+            planted.kind = StoreKind::Memory;
+            let tables = [planted.name.to_owned(), format!("{}-dr", planted.name)].map(|name| {
+                let table = registry.table(&name);
+                table.set_ttl_attribute((planted.name == "orders").then_some("expires_at"));
+                Place::Memory(table)
+            });
+            let [primary, dr] = tables;
+            Shelf { planted, primary, dr }
+        };
+        let shelves = plant(scale).into_iter().map(shelf).collect();
+        Ok(World { shelves, dns: None, folder: folder.to_owned(), clock })
     }
 
     /// The planted truth, by store.
@@ -69,9 +99,9 @@ impl World {
         self.shelves.iter().map(|shelf| &shelf.planted)
     }
 
-    /// The hosted zone's id.
-    pub fn hosted_zone(&self) -> &str {
-        &self.dns.zone
+    /// The hosted zone's id, where there is one.
+    pub fn hosted_zone(&self) -> Option<&str> {
+        self.dns.as_ref().map(|dns| dns.zone.as_str())
     }
 
     /// The sandbox's folder.
@@ -85,7 +115,7 @@ impl World {
     ///
     /// When a store or the zone cannot be written.
     pub async fn seed(&self) -> Result<()> {
-        self.dns.set(Weights { primary: 100, dr: 0 }).await?;
+        self.set_weights(Weights { primary: 100, dr: 0 }).await?;
         for shelf in &self.shelves {
             let writes = writes(&shelf.planted, |item| item.base.is_some().then_some(item.base.as_ref()));
             tokio::try_join!(shelf.primary.write_all(&writes), shelf.dr.write_all(&writes))?;
@@ -109,7 +139,7 @@ impl World {
             use_sequences(&shelf.primary, SEQUENCE_USE).await?;
         }
         let disaster_at = self.clock.now();
-        self.dns.set(Weights { primary: 0, dr: 100 }).await?;
+        self.set_weights(Weights { primary: 0, dr: 100 }).await?;
         Ok(Struck { disaster_at, dr_as_of })
     }
 
@@ -146,6 +176,13 @@ impl World {
         Ok(())
     }
 
+    async fn set_weights(&self, weights: Weights) -> Result<()> {
+        match &self.dns {
+            Some(dns) => dns.set(weights).await,
+            None => Ok(()),
+        }
+    }
+
     fn must_be_open(&self) -> Result<()> {
         if fence::is_flagged(&self.folder) {
             return Err(StoryError::new("dr is fenced: the shop writes no more"));
@@ -172,7 +209,7 @@ fn rows<'a>(
 async fn use_sequences(place: &Place, count: i64) -> Result<()> {
     match place {
         Place::Ledger(ledger) => ledger.use_sequences(count).await,
-        Place::Orders(_) | Place::Media(_) => Ok(()),
+        Place::Orders(_) | Place::Media(_) | Place::Memory(_) => Ok(()),
     }
 }
 

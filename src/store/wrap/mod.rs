@@ -1,0 +1,114 @@
+//! What may be put around a store: a rate, a second try, a rehearsal, a fault.
+//!
+//! A wrapper around a [`ReadStore`](super::ReadStore) is a `ReadStore`, one around a [`WriteStore`](super::WriteStore) is
+//! both, and they can be stacked. Outermost first, a live store is `Retrying(Throttled(store))`, so that a second try pays
+//! its rate as well. Waiting is passed in as a [`Pause`]: tests wait for nothing.
+
+mod dry_run;
+mod fault;
+mod retry;
+mod throttle;
+
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+
+pub use dry_run::DryRun;
+pub use fault::{Call, Effect, Faults, Faulty};
+pub use retry::{Retries, Retrying};
+pub use throttle::Throttled;
+
+/// Waits, so that waiting can be passed in.
+#[async_trait]
+pub trait Pause: Send + Sync {
+    /// Waits for about `delay`.
+    async fn pause(&self, delay: Duration);
+}
+
+/// Waits exactly as long as asked.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Sleep;
+
+#[async_trait]
+impl Pause for Sleep {
+    async fn pause(&self, delay: Duration) {
+        tokio::time::sleep(delay).await;
+    }
+}
+
+/// Waits a random share, from half to all, of what was asked, so that many callers do not come back at once.
+#[derive(Debug)]
+pub struct Jittered {
+    generator: Mutex<ChaCha8Rng>,
+}
+
+impl Jittered {
+    /// A pause whose shares follow from `seed`.
+    pub fn new(seed: u64) -> Jittered {
+        Jittered { generator: Mutex::new(ChaCha8Rng::seed_from_u64(seed)) }
+    }
+
+    fn share(&self) -> f64 {
+        self.generator.lock().unwrap_or_else(PoisonError::into_inner).random_range(0.5..=1.0)
+    }
+}
+
+#[async_trait]
+impl Pause for Jittered {
+    async fn pause(&self, delay: Duration) {
+        let delay = delay.mul_f64(self.share());
+        tokio::time::sleep(delay).await;
+    }
+}
+
+/// The answers that a wrapper takes from the store inside without asking anything over a network.
+macro_rules! forward_facts {
+    () => {
+        fn id(&self) -> &crate::model::StoreId {
+            self.inner.id()
+        }
+
+        fn kind(&self) -> crate::model::StoreKind {
+            self.inner.kind()
+        }
+
+        fn not_checked(&self) -> Vec<String> {
+            self.inner.not_checked()
+        }
+
+        fn rank(&self, key: &crate::model::Key) -> u32 {
+            self.inner.rank(key)
+        }
+    };
+}
+use forward_facts;
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    /// Waits for nothing and keeps what was asked.
+    #[derive(Default)]
+    pub struct Recorded(pub Mutex<Vec<Duration>>);
+
+    #[async_trait]
+    impl Pause for Recorded {
+        async fn pause(&self, delay: Duration) {
+            self.0.lock().expect("no panics").push(delay);
+        }
+    }
+
+    #[test]
+    fn jitter_stays_between_half_and_all_and_follows_its_seed() {
+        let shares = |seed| {
+            let jittered = Jittered::new(seed);
+            (0..100).map(|_| jittered.share()).collect::<Vec<f64>>()
+        };
+        assert!(shares(1).iter().all(|share| (0.5..=1.0).contains(share)));
+        assert_eq!(shares(1), shares(1));
+        assert_ne!(shares(1), shares(2));
+    }
+}
