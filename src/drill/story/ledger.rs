@@ -25,7 +25,7 @@ GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO shop_app;
 GRANT USAGE, SELECT, UPDATE ON ALL SEQUENCES IN SCHEMA public TO shop_app;";
 
 /// A table, its columns with their types, and how many of the first columns are the key; parents first.
-const TABLES: [(&str, &[(&str, &str)], usize); 3] = [
+const TABLES: [Definition; 3] = [
     ("public.account", &[("id", "bigint"), ("email", "text"), ("balance", "numeric"), ("opened_at", "timestamptz")], 1),
     (
         "public.entry",
