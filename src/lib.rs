@@ -5,6 +5,7 @@ pub mod cutover;
 pub mod diff;
 pub mod digest;
 pub mod journal;
+pub mod drill;
 pub mod model;
 pub mod plan;
 pub mod profile;

@@ -4,6 +4,7 @@ mod canonical;
 mod conformance;
 mod cutover;
 mod dynamodb;
+mod drill;
 mod peers;
 mod profile;
 mod s3;
