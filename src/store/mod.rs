@@ -8,6 +8,7 @@ pub mod aws;
 mod body;
 mod error;
 mod finding;
+pub mod postgres;
 mod write;
 
 use std::sync::Arc;
