@@ -80,7 +80,8 @@ const TYPES: &str = "CREATE TYPE mood AS ENUM ('sad', 'ok'); CREATE TYPE pair AS
  INSERT INTO many SELECT n, repeat('x', 500) FROM generate_series(1, 5000) n;
  CREATE TABLE split (id int PRIMARY KEY) PARTITION BY RANGE (id);
  CREATE TABLE split1 PARTITION OF split FOR VALUES FROM (0) TO (10);
- INSERT INTO split VALUES (1); INSERT INTO parent VALUES (1); INSERT INTO child VALUES (1, 1);";
+ INSERT INTO split VALUES (1); CREATE SEQUENCE fresh; CREATE SEQUENCE used; SELECT nextval('used'), nextval('used');
+ CREATE SEQUENCE placed; SELECT setval('placed', 100, false); INSERT INTO parent VALUES (1); INSERT INTO child VALUES (1, 1);";
 
 async fn reads_everything(major: PostgresMajor) {
     let Some(server) = peers::postgres(major) else { return };
@@ -103,6 +104,9 @@ async fn reads_everything(major: PostgresMajor) {
         let item = item.expect("the row is there");
         assert_eq!((&item.key, &item.digest), (key, &whole[key]));
     }
+    let counters = store.counters().await.expect("counters");
+    let counters: Vec<_> = counters.iter().map(|counter| (counter.name.as_str(), counter.value)).collect();
+    assert_eq!(counters, [("public.fresh", None), ("public.placed", Some(99)), ("public.used", Some(2))]);
     let shape = store.shape().await.expect("a shape");
     assert_eq!(shape.binding["public.every primary key"], "id, k, b");
     assert_eq!(shape.binding["public.every.m"], "public.mood nullable enum('sad','ok')");

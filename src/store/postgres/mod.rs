@@ -5,6 +5,7 @@
 
 mod catalog;
 mod connect;
+mod counters;
 mod fault;
 mod fetch;
 mod names;
@@ -20,7 +21,7 @@ use async_trait::async_trait;
 use self::catalog::Catalog;
 use self::connect::Target;
 use self::pool::Pool;
-use super::{BodySource, Depth, Finding, Level, ReadStore, Result, Scan, Shape};
+use super::{BodySource, Counter, Depth, Finding, Level, ReadStore, Result, Scan, Shape};
 use crate::model::{Identity, Item, Key, Side, StoreId, StoreKind};
 use crate::profile::{DatabaseProfile, SideProfile};
 
@@ -152,6 +153,13 @@ impl ReadStore for PostgresStore {
         let items = fetch::fetch(&lease, &self.catalog(), keys).await?;
         lease.give_back();
         Ok(items)
+    }
+
+    async fn counters(&self) -> Result<Vec<Counter>> {
+        let lease = self.pool.lease().await?;
+        let counters = counters::read(&lease, &self.catalog()).await?;
+        lease.give_back();
+        Ok(counters)
     }
 
     fn rank(&self, key: &Key) -> u32 {
