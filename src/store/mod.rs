@@ -14,6 +14,7 @@ pub mod memory;
 pub mod postgres;
 pub mod s3;
 pub mod wrap;
+pub mod postgres;
 mod write;
 
 use std::sync::Arc;

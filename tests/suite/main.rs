@@ -8,3 +8,4 @@ mod drill;
 mod peers;
 mod profile;
 mod s3;
+mod postgres;
