@@ -14,7 +14,6 @@ pub mod memory;
 pub mod postgres;
 pub mod s3;
 pub mod wrap;
-pub mod postgres;
 mod write;
 
 use std::sync::Arc;
