@@ -3,9 +3,9 @@
 mod canonical;
 mod conformance;
 mod cutover;
-mod dynamodb;
 mod drill;
+mod dynamodb;
 mod peers;
+mod postgres;
 mod profile;
 mod s3;
-mod postgres;

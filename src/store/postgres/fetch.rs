@@ -34,7 +34,8 @@ pub(super) async fn fetch(client: &Client, catalog: &Catalog, keys: &[Key]) -> R
             repeated(client, table, &wanted, &mut found).await?;
             continue;
         }
-        let texts: Option<Vec<Vec<String>>> = wanted.iter().map(|(_, columns)| row::key_texts(table, columns)).collect();
+        let texts: Option<Vec<Vec<String>>> =
+            wanted.iter().map(|(_, columns)| row::key_texts(table, columns)).collect();
         let texts = texts.ok_or_else(|| {
             StoreError::new(ErrorKind::Unfit, format!("a key does not have the primary key columns of {name}"))
         })?;
@@ -45,7 +46,12 @@ pub(super) async fn fetch(client: &Client, catalog: &Catalog, keys: &[Key]) -> R
     Ok(keys.iter().map(|key| found.get(key).cloned()).collect())
 }
 
-async fn keyed(client: &Client, table: &Arc<Table>, texts: &[Vec<String>], found: &mut HashMap<Key, Item>) -> Result<()> {
+async fn keyed(
+    client: &Client,
+    table: &Arc<Table>,
+    texts: &[Vec<String>],
+    found: &mut HashMap<Key, Item>,
+) -> Result<()> {
     let columns: Vec<Vec<&str>> =
         (0..table.key.len()).map(|at| texts.iter().map(|key| key[at].as_str()).collect()).collect();
     let params: Vec<(&(dyn ToSql + Sync), Type)> =
@@ -82,7 +88,8 @@ fn keyed_sql(table: &Table) -> String {
 
 /// The item in a row of output texts in table order.
 pub(super) fn item_of(table: &Table, row: &Row) -> Result<Item> {
-    let texts = (0..table.columns.len()).map(|at| row.try_get::<_, Option<String>>(at)).collect::<std::result::Result<_, _>>();
+    let texts =
+        (0..table.columns.len()).map(|at| row.try_get::<_, Option<String>>(at)).collect::<std::result::Result<_, _>>();
     let texts = texts.map_err(|error| fault::store_error(format!("a row of {} cannot be read", table.name), &error))?;
     Ok(ReadRow::new(table, texts)?.item(table))
 }
