@@ -2,10 +2,11 @@
 
 use serde_json::{Value as Json, json};
 
+use super::next::next_of_report;
 use super::sections::newest_comparisons;
 use super::standing::{Customers, Proof, Standing, steps_in_all, steps_of, undo_proved};
 use super::verdict::unverified_stores;
-use super::{ReportContext, next_action, verdict};
+use super::{ReportContext, verdict};
 use crate::compare::Comparison;
 use crate::model::{StoreId, Timestamp};
 use crate::session::SessionState;
@@ -21,7 +22,7 @@ pub fn json(state: &SessionState, context: &ReportContext) -> Json {
     let ReportContext { profile, profile_file, stores: _, disaster_at, dr_as_of, generated_at, session, .. } = context;
     let standing = Standing::of(state);
     let answer = verdict(state, context);
-    let (command, why) = next_action(state);
+    let (command, why) = next_of_report(state, context);
     let steps = steps_in_all(state);
     json!({
         "format": REPORT_FORMAT,
@@ -125,7 +126,8 @@ fn store_json(
 ) -> Json {
     let steps = steps_of(state, store);
     let verdicts = |comparison: &Comparison| -> Json {
-        comparison.verdicts.words().into_iter().map(|(word, items)| (word.to_owned(), Json::from(items))).collect::<serde_json::Map<_, _>>().into()
+        let words = comparison.verdicts.words().into_iter();
+        words.map(|(word, items)| (word.to_owned(), Json::from(items))).collect::<serde_json::Map<_, _>>().into()
     };
     let base = state.comparisons.get(store).and_then(|comparison| comparison.base.as_ref());
     let age = |as_of: Timestamp| context.tb().map(|tb| tb.as_second() - as_of.as_second());

@@ -2,9 +2,11 @@
 
 use std::fmt::Write;
 
+use super::next::next_of_report;
 use super::sections;
+use super::standing::Standing;
 use super::words::{code, duration, plain, time, time_or_unknown};
-use super::{ReportContext, next_action, verdict};
+use super::{ReportContext, verdict};
 use crate::session::SessionState;
 
 /// The report in markdown.
@@ -27,8 +29,12 @@ pub fn markdown(state: &SessionState, context: &ReportContext) -> String {
 
 fn head(text: &mut String, state: &SessionState, context: &ReportContext) {
     let answer = verdict(state, context);
-    let can = if answer.can_cut_over { "Yes" } else { "No" };
-    let (command, why) = next_action(state);
+    let can = match (Standing::of(state).cutover_done, answer.can_cut_over) {
+        (true, _) => "It is done",
+        (false, true) => "Yes",
+        (false, false) => "No",
+    };
+    let (command, why) = next_of_report(state, context);
     let command = match context.profile_file.is_empty() {
         true => command.to_owned(),
         false => command.replace("PROFILE", &context.profile_file),

@@ -35,6 +35,8 @@ pub struct ReportContext {
     pub disaster_at: Option<Timestamp>,
     /// Tb, where the profile has it apart from T0.
     pub dr_as_of: Option<Timestamp>,
+    /// How old a certificate may be for a cutover, in seconds, where the profile has a cutover.
+    pub certificate_age_seconds_max: Option<u64>,
     /// When the report is made.
     pub generated_at: Timestamp,
     /// The session folder.

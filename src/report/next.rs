@@ -1,7 +1,9 @@
 //! What to type next.
 
+use super::ReportContext;
 use super::standing::{Customers, Proof, Standing, steps_in_all, undo_proved};
-use super::words::{count, time};
+use super::verdict::too_old;
+use super::words::{count, duration, time};
 use crate::session::SessionState;
 use crate::store::Level;
 
@@ -29,6 +31,16 @@ pub fn next_action(state: &SessionState) -> (&'static str, String) {
         .or_else(|| after_replaying(state, &standing))
         .or_else(|| after_planning(state, &standing))
         .unwrap_or_else(|| after_comparing(state))
+}
+
+/// The command to type next when the report is made: a certificate may have grown too old since.
+pub(super) fn next_of_report(state: &SessionState, context: &ReportContext) -> (&'static str, String) {
+    match (next_action(state), too_old(state, context)) {
+        ((CUTOVER, _), Some(age)) => {
+            (VERIFY, format!("the certificate is {} old, too old for a cutover: verify again", duration(age)))
+        }
+        (next, _) => next,
+    }
 }
 
 /// A command that could not finish is run again: it resumes.

@@ -165,6 +165,7 @@ fn context() -> ReportContext {
         profile_file: "shop.toml".into(),
         stores: vec!["orders".into()],
         disaster_at: Some(tb()),
+        certificate_age_seconds_max: None,
         dr_as_of: None,
         generated_at: minute(300),
         session: ".failback/shop".into(),
@@ -244,7 +245,8 @@ fn every_stage_has_its_answer() {
 
 #[test]
 fn an_empty_session_has_a_report() {
-    let text = markdown(&SessionState::default(), &ReportContext::default());
+    let empty = ReportContext { profile: "shop".into(), session: ".failback/shop".into(), ..ReportContext::default() };
+    let text = markdown(&SessionState::default(), &empty);
     assert_eq!(text, include_str!("golden/empty.md"));
 }
 
@@ -266,6 +268,17 @@ fn a_store_that_was_left_out_is_never_parity() {
     assert!(verdict(&state, &context()).can_cut_over);
     let answer = verdict(&state, &left_out);
     assert!(!answer.can_cut_over && answer.sentence.contains("media"), "{}", answer.sentence);
+}
+
+#[test]
+fn an_old_certificate_is_verified_again() {
+    let old = ReportContext { certificate_age_seconds_max: Some(900), ..context() };
+    let state = replayed(0).verified(0).state();
+    let answer = verdict(&state, &old);
+    assert!(!answer.can_cut_over && answer.sentence.contains("4 h 31 min ago"), "{}", answer.sentence);
+    assert!(markdown(&state, &old).contains("Next: `failback verify shop.toml`"));
+    let recent = ReportContext { generated_at: minute(30), ..old };
+    assert!(verdict(&state, &recent).can_cut_over);
 }
 
 #[test]

@@ -1,8 +1,8 @@
 //! The one sentence: can we cut over, and what would we lose?
 
 use super::ReportContext;
-use super::standing::{Customers, Proof, Standing, undo_proved};
-use super::words::{count, number, plain, time};
+use super::standing::{Customers, Proof, Standing, read_until, undo_proved};
+use super::words::{count, duration, number, plain, time};
 use crate::journal::StepState;
 use crate::session::SessionState;
 use crate::store::Level;
@@ -10,7 +10,7 @@ use crate::store::Level;
 /// The answer a report begins with.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct VerdictSentence {
-    /// Whether parity of every store is proven, certified and not overtaken by anything that this session did.
+    /// Whether parity of every store is proven, certified, recent, and not overtaken by anything that this session did.
     pub can_cut_over: bool,
     /// How things stand, in one sentence.
     pub sentence: String,
@@ -23,13 +23,15 @@ pub fn verdict(state: &SessionState, context: &ReportContext) -> VerdictSentence
     let standing = Standing::of(state);
     let missing = unverified_stores(state, context);
     let proven = standing.proof == Proof::Parity && missing.is_empty() && state.unread == 0 && !standing.undone;
-    let can_cut_over = proven && state.certificate.is_some();
+    let old = if proven { too_old(state, context) } else { None };
+    let known = !matches!(standing.customers, Customers::Unsure(..));
+    let can_cut_over = proven && known && old.is_none() && state.certificate.is_some();
     let sentence = match standing.proof {
         _ if standing.undone => undone_words(state, &standing),
         Proof::Parity if !missing.is_empty() => {
             format!("NOT proven for all: parity of the verified stores, but not verified: {}", plain(&missing.join(", ")))
         }
-        Proof::Parity => parity_words(state),
+        Proof::Parity => parity_words(state, old),
         Proof::Differs => differs_words(state),
         Proof::Overtaken(ref why) => format!("NOT proven: {why}"),
         Proof::Never => unverified_words(state),
@@ -55,10 +57,25 @@ fn accepted(state: &SessionState) -> u64 {
     state.verified.iter().flat_map(|(_, _, stores)| stores).map(|store| store.accepted).sum()
 }
 
-fn parity_words(state: &SessionState) -> String {
+/// The certificate's age in seconds, where it is more than a cutover takes.
+pub(super) fn too_old(state: &SessionState, context: &ReportContext) -> Option<u64> {
+    let age_max = context.certificate_age_seconds_max?;
+    let (_, _, stores) = state.verified.as_ref()?;
+    let read_until = stores.iter().map(|store| read_until(&store.comparison)).max()?;
+    let age = u64::try_from(context.generated_at.as_second() - read_until.as_second()).unwrap_or(0);
+    (age > age_max).then_some(age)
+}
+
+fn parity_words(state: &SessionState, old: Option<u64>) -> String {
     let at = state.verified.as_ref().map_or_else(String::new, |(at, _, _)| time(*at));
     let certificate = if state.certificate.is_none() { ", without a certificate" } else { "" };
-    format!("At parity since {at}{certificate}; {}", count(accepted(state), "accepted difference"))
+    let accepted = count(accepted(state), "accepted difference");
+    match old {
+        None => format!("At parity since {at}{certificate}; {accepted}"),
+        Some(age) => {
+            format!("At parity at {at}, {} ago: too long for a cutover, verify again; {accepted}", duration(age))
+        }
+    }
 }
 
 fn differs_words(state: &SessionState) -> String {
