@@ -103,7 +103,8 @@ fn customers_json(standing: &Standing) -> Json {
 }
 
 fn cutover_json(state: &SessionState, standing: &Standing) -> Json {
-    let steps = state.traffic.iter().map(|(at, share, step)| json!({ "at": at, "primary_percent": share, "step": step }));
+    let steps =
+        state.traffic.iter().map(|(at, share, step)| json!({ "at": at, "primary_percent": share, "step": step }));
     json!({
         "done": standing.cutover_done,
         "stopped": standing.cutover_stopped,

@@ -149,7 +149,10 @@ fn replay_findings(text: &mut String, state: &SessionState) {
 
 pub(super) fn kept(text: &mut String, state: &SessionState, context: &ReportContext) {
     let sum = |of: fn(&crate::plan::PlanCounts) -> u64| {
-        state.plans.last().map_or(0, |(_, _, summary)| summary.stores.iter().map(|store| of(&store.counts)).sum::<u64>())
+        state
+            .plans
+            .last()
+            .map_or(0, |(_, _, summary)| summary.stores.iter().map(|store| of(&store.counts)).sum::<u64>())
     };
     let held = sum(|counts| counts.held);
     let accepted = sum(|counts| counts.accepted);
@@ -267,10 +270,15 @@ pub(super) fn proof(text: &mut String, state: &SessionState, context: &ReportCon
 
 fn fence(text: &mut String, state: &SessionState) {
     let Some(fence) = &state.fence else {
-        return line(text, match state.certificate {
-            Some(_) => "- Writers to dr: no freeze was run by this session; the certificate names the proof it rests on",
-            None => "- Writers to dr: not known to be stopped",
-        });
+        return line(
+            text,
+            match state.certificate {
+                Some(_) => {
+                    "- Writers to dr: no freeze was run by this session; the certificate names the proof it rests on"
+                }
+                None => "- Writers to dr: not known to be stopped",
+            },
+        );
     };
     let kind = match fence.kind {
         FenceKind::NegativeWriteTest => "stopped, a write was tried and failed",
@@ -349,12 +357,18 @@ pub(super) fn undo(text: &mut String, state: &SessionState) {
     let standing = Standing::of(state);
     let at = standing.undone_at.map(|at| format!(" at {}", time(at))).unwrap_or_default();
     let (undone, refused) = (count(state.undone, "item"), number(state.undo_refused));
-    line(text, format!("Begun{at}: {undone} restored, {refused} left as found because they had changed since the replay."));
-    line(text, match (standing.undone, undo_proved(state, &standing)) {
-        (_, true) => "Proved: every root is what it was before the first write of this session.",
-        (true, false) => "Not proved yet: `failback verify --undone` compares every root with what it was.",
-        (false, false) => "Replayed again since.",
-    });
+    line(
+        text,
+        format!("Begun{at}: {undone} restored, {refused} left as found because they had changed since the replay."),
+    );
+    line(
+        text,
+        match (standing.undone, undo_proved(state, &standing)) {
+            (_, true) => "Proved: every root is what it was before the first write of this session.",
+            (true, false) => "Not proved yet: `failback verify --undone` compares every root with what it was.",
+            (false, false) => "Replayed again since.",
+        },
+    );
 }
 
 pub(super) fn commands(text: &mut String, state: &SessionState) {

@@ -2,6 +2,7 @@
 
 use serde_json::Value as Json;
 
+use super::words::plain;
 use crate::compare::Comparison;
 use crate::journal::StepState;
 use crate::model::{Percent, StoreId, Timestamp};
@@ -126,6 +127,13 @@ fn proof(state: &SessionState, customers: &Customers, undo: Option<Option<Timest
     if undo.is_some_and(|at| at.is_none_or(|at| at > *verified_at)) {
         return Proof::Overtaken("writes were undone after the last verification".into());
     }
+    let later = state.comparisons.values().filter(|comparison| read_until(comparison) > *verified_at);
+    let accepted = |store: &StoreId| {
+        stores.iter().find(|verified| verified.comparison.store == *store).map_or(0, |verified| verified.accepted)
+    };
+    if let Some(found) = later.into_iter().find(|found| found.verdicts.differing() > accepted(&found.store)) {
+        return Proof::Overtaken(format!("a later comparison of {} found more that differs", plain(&found.store.0)));
+    }
     if let Customers::Retreated(at, _) = customers
         && at > verified_at
     {
@@ -184,7 +192,14 @@ pub(super) fn steps_of(state: &SessionState, store: &StoreId) -> Steps {
     let within = |wanted: StepState| pass.and_then(|pass| pass.steps.get(&wanted)).copied().unwrap_or(0);
     let (done, refused, stale) = (within(StepState::Done), within(StepState::Refused), within(StepState::Stale));
     let all = planned.counts.steps();
-    Steps { planned: all, done, refused, stale, open: all.saturating_sub(done + refused + stale), held: planned.counts.held }
+    Steps {
+        planned: all,
+        done,
+        refused,
+        stale,
+        open: all.saturating_sub(done + refused + stale),
+        held: planned.counts.held,
+    }
 }
 
 /// What became of the newest plan's steps.

@@ -138,7 +138,11 @@ fn comparison(differing: u64, until: Timestamp) -> Comparison {
         kind: StoreKind::DynamoDb,
         primary: side("orders", 1_200_000, 0x11),
         dr: side("orders-dr", 1_200_010, if differing == 0 { 0x11 } else { 0x22 }),
-        base: Some(BaseSummary { kind: "checkpoint".into(), items: 1_199_990, as_of: Some(tb() - jiff::SignedDuration::from_mins(10)) }),
+        base: Some(BaseSummary {
+            kind: "checkpoint".into(),
+            items: 1_199_990,
+            as_of: Some(tb() - jiff::SignedDuration::from_mins(10)),
+        }),
         verdicts,
         delta: ".failback/shop/delta/diff-orders.ndjson".into(),
         manifests: ".failback/shop/manifests/diff/orders".into(),
@@ -229,14 +233,23 @@ fn every_stage_has_its_answer() {
         ("verified, differs", planned(4).began("replay --apply").replayed(13, 0).verified(17)),
         ("verified", replayed(0).verified(0)),
         ("replay begun after verification", replayed(0).verified(0).began("replay --apply")),
+        ("diff after verification", replayed(0).verified(0).began("diff").compared(5).ended("diff", 1)),
         ("mid-cutover", shifted()),
         ("shift without outcome", replayed(0).verified(0).traffic(Some(5), value!({ "event": "shift_intended" }))),
-        ("cut over", shifted().traffic(Some(100), value!({ "event": "shifted" })).traffic(None, value!({ "event": "done" }))),
+        (
+            "cut over",
+            shifted().traffic(Some(100), value!({ "event": "shifted" })).traffic(None, value!({ "event": "done" })),
+        ),
         ("retreated", shifted().traffic(Some(0), retreated)),
         ("undone", replayed(0).began("undo").then(undone.clone()).ended("undo", 0)),
         (
             "undone and proved",
-            replayed(0).began("undo").then(undone).ended("undo", 0).began("verify --undone").ended("verify --undone", 0),
+            replayed(0)
+                .began("undo")
+                .then(undone)
+                .ended("undo", 0)
+                .began("verify --undone")
+                .ended("verify --undone", 0),
         ),
         ("incomplete", compared().began("plan").ended("plan", 4)),
     ];
@@ -283,7 +296,8 @@ fn an_old_certificate_is_verified_again() {
 
 #[test]
 fn what_cannot_be_read_is_never_parity() {
-    let story = replayed(0).verified(0).then(Event::Replayed { plan: PLAN_ID, summary: value!("from a later version") });
+    let story =
+        replayed(0).verified(0).then(Event::Replayed { plan: PLAN_ID, summary: value!("from a later version") });
     let state = story.state();
     assert!(!verdict(&state, &context()).can_cut_over);
     assert!(markdown(&state, &context()).contains("1 event of the journal could not be read"));
@@ -294,9 +308,35 @@ fn json_names_are_stable() {
     let report = json(&shifted().state(), &context());
     let names: Vec<&String> = report.as_object().unwrap().keys().collect();
     let mut expected = vec![
-        "accepted", "began_at", "certificate", "command", "commands", "customers", "cutover", "disaster_at", "dr_as_of",
-        "fence", "findings", "format", "generated_at", "held", "last_at", "next", "plans", "profile", "profile_file",
-        "proof", "replays", "session", "steps", "stores", "tb", "undo", "unread_events", "unverified_stores", "verdict",
+        "accepted",
+        "began_at",
+        "certificate",
+        "command",
+        "commands",
+        "customers",
+        "cutover",
+        "disaster_at",
+        "dr_as_of",
+        "fence",
+        "findings",
+        "format",
+        "generated_at",
+        "held",
+        "last_at",
+        "next",
+        "plans",
+        "profile",
+        "profile_file",
+        "proof",
+        "replays",
+        "session",
+        "steps",
+        "stores",
+        "tb",
+        "undo",
+        "unread_events",
+        "unverified_stores",
+        "verdict",
         "verified",
     ];
     let mut names: Vec<&str> = names.into_iter().map(String::as_str).collect();

@@ -29,7 +29,10 @@ pub fn verdict(state: &SessionState, context: &ReportContext) -> VerdictSentence
     let sentence = match standing.proof {
         _ if standing.undone => undone_words(state, &standing),
         Proof::Parity if !missing.is_empty() => {
-            format!("NOT proven for all: parity of the verified stores, but not verified: {}", plain(&missing.join(", ")))
+            format!(
+                "NOT proven for all: parity of the verified stores, but not verified: {}",
+                plain(&missing.join(", "))
+            )
         }
         Proof::Parity => parity_words(state, old),
         Proof::Differs => differs_words(state),
@@ -145,7 +148,9 @@ pub(super) fn customers_words(standing: &Standing) -> String {
     match &standing.customers {
         Customers::Untouched => "this session moved no customers".into(),
         Customers::Unsure(_, Some(share)) => {
-            format!("a change of weights to {share} on the primary was begun and its end is NOT KNOWN: look at the weights")
+            format!(
+                "a change of weights to {share} on the primary was begun and its end is NOT KNOWN: look at the weights"
+            )
         }
         Customers::Unsure(..) => "where customers are is NOT KNOWN: look at the weights".into(),
         Customers::Shifted(_, share) if standing.cutover_done => {
@@ -177,7 +182,9 @@ fn loss_words(state: &SessionState, standing: &Standing, proven: bool) -> String
         (Proof::Never, true) => "Not known.".into(),
         (_, true) => "Not known until both sides are read again.".into(),
         _ => {
-            let changed = if state.done > 0 { ", less what was replayed since, plus what was written since" } else { "" };
+            let unended = standing.replayed_at.is_none() && state.done > 0;
+            let written = unended || standing.replayed_at > standing.compared_at;
+            let changed = if written { ", less what was replayed since, plus what was written since" } else { "" };
             format!("Not known for sure; at the last comparison dr's version of {}{changed}.", count(compared, "item"))
         }
     }
