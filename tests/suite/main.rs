@@ -1,7 +1,11 @@
 //! The one integration binary.
 
-mod conformance;
 mod canonical;
+mod conformance;
+mod layering;
 mod peers;
 mod profile;
+mod resume;
 mod s3;
+mod truth;
+mod twisted;
