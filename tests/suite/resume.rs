@@ -18,28 +18,52 @@ use crate::twisted::{Twist, Twisted};
 /// Keys 0..40 are stranded, 40..120 gone from dr, 120..260 changed on dr, 260..330 new on dr, 330..340 in conflict.
 struct Outage {
     world: World,
-    base: Base,
+    diff: Arc<Diff>,
     /// Keys that the primary really wrote, in order.
     written: Arc<Mutex<Vec<Key>>>,
+}
+
+/// What is compared once for all outages of a test: each one begins with the same rows.
+struct Diff {
+    base: Base,
+    lines: Vec<DeltaLine>,
+    root_before: Digest,
+    _folder: tempfile::TempDir,
+}
+
+impl Diff {
+    async fn make() -> Arc<Diff> {
+        let world = World::new();
+        let base = plant(&world, true).await.expect("a base");
+        let comparison = world.compare(&base, "diff").await;
+        let lines = delta(&comparison.delta);
+        Arc::new(Diff { base, lines, root_before: comparison.primary.root, _folder: world.folder })
+    }
+}
+
+/// Puts both sides where the outage left them, by way of the base.
+async fn plant(world: &World, checkpoint: bool) -> Option<Base> {
+    let mut rows: Rows = (0..260).chain(330..400).map(|number| (number, 1)).collect();
+    World::set(&world.primary, &rows);
+    World::set(&world.dr, &rows);
+    let base = if checkpoint { Some(world.checkpoint().await) } else { None };
+    let mut primary = rows.clone();
+    primary.extend(STRANDED.chain(330..340).map(|number| (number, 2)));
+    rows.retain(|number, _| !(40..120).contains(number));
+    rows.extend((120..260).chain(260..340).map(|number| (number, 3)));
+    World::set(&world.primary, &primary);
+    World::set(&world.dr, &rows);
+    base
 }
 
 const STRANDED: std::ops::Range<u32> = 0..40;
 const STEPS: u64 = 300;
 
 impl Outage {
-    async fn new() -> Outage {
+    async fn new(diff: &Arc<Diff>) -> Outage {
         let world = World::new();
-        let mut rows: Rows = (0..260).chain(330..400).map(|number| (number, 1)).collect();
-        World::set(&world.primary, &rows);
-        World::set(&world.dr, &rows);
-        let base = world.checkpoint().await;
-        let mut primary = rows.clone();
-        primary.extend(STRANDED.chain(330..340).map(|number| (number, 2)));
-        rows.retain(|number, _| !(40..120).contains(number));
-        rows.extend((120..260).chain(260..340).map(|number| (number, 3)));
-        World::set(&world.primary, &primary);
-        World::set(&world.dr, &rows);
-        Outage { world, base, written: Arc::default() }
+        plant(&world, false).await;
+        Outage { world, diff: Arc::clone(diff), written: Arc::default() }
     }
 
     fn pair(&self, on_primary: &Faults, on_dr: &Faults) -> StorePair {
@@ -65,9 +89,8 @@ impl Outage {
     }
 
     /// Plans to follow dr, but to accept what is stranded.
-    async fn plan(&self) -> (i64, Digest) {
-        let comparison = self.world.compare(&self.base, "diff").await;
-        let lines = delta(&comparison.delta);
+    fn plan(&self) -> (i64, Digest) {
+        let lines = &self.diff.lines;
         let follow: Vec<&DeltaLine> = lines.iter().filter(|line| line.verdict != Verdict::Stranded).collect();
         assert_eq!((follow.len(), lines.len()), (STEPS as usize, STEPS as usize + STRANDED.len()));
         save_plan(&self.journal(), &follow)
@@ -167,9 +190,9 @@ impl Blow {
 }
 
 /// The blows of a replay, and those of the undo that follows it.
-async fn blows() -> (Vec<Blow>, Vec<Blow>) {
-    let outage = Outage::new().await;
-    let plan = outage.plan().await;
+async fn blows(diff: &Arc<Diff>) -> (Vec<Blow>, Vec<Blow>) {
+    let outage = Outage::new(diff).await;
+    let plan = outage.plan();
     let (before, wanted) = (outage.primary(), outage.wanted());
     let (primary, dr) = (Faults::new(), Faults::new());
     let summary = outage.replay(plan, &outage.pair(&primary, &dr)).await.expect("a replay");
@@ -181,18 +204,19 @@ async fn blows() -> (Vec<Blow>, Vec<Blow>) {
     let undone = outage.undo(&outage.pair(&primary, &dr)).await.expect("an undo");
     assert_eq!((undone.restored, undone.refused), (STEPS, 0));
     assert_eq!(outage.primary(), before);
+    assert_eq!(outage.world.compare(&Base::None, "undone").await.primary.root, diff.root_before);
     (replay, Blow::all(&primary, &dr))
 }
 
 #[tokio::test]
 async fn a_replay_that_dies_anywhere_is_resumed_and_taken_back() {
-    let (replay, _) = blows().await;
+    let diff = Diff::make().await;
+    let (replay, _) = blows(&diff).await;
     assert!(replay.len() > 20, "a run has too few calls to prove much: {}", replay.len());
     for blow in replay {
-        let outage = Outage::new().await;
-        let plan = outage.plan().await;
+        let outage = Outage::new(&diff).await;
+        let plan = outage.plan();
         let (before, wanted) = (outage.primary(), outage.wanted());
-        let root_before = outage.world.compare(&Base::None, "before").await.primary.root;
         let [on_primary, on_dr] = blow.faults();
         let died = outage.replay(plan, &outage.pair(&on_primary, &on_dr)).await;
         assert!(died.is_err(), "{blow:?} was not felt");
@@ -204,22 +228,22 @@ async fn a_replay_that_dies_anywhere_is_resumed_and_taken_back() {
         let third = outage.replay(plan, &outage.pair(&none, &none)).await.expect("a third run");
         assert_eq!(third.steps(), 0, "{blow:?}: something was left to do");
 
-        let comparison = outage.world.compare(&outage.base, "afterwards").await;
+        let comparison = outage.world.compare(&outage.diff.base, "afterwards").await;
         assert_eq!(comparison.verdicts.differing(), STRANDED.len() as u64, "{blow:?}");
         assert_eq!(comparison.verdicts.get(Verdict::Stranded), STRANDED.len() as u64, "{blow:?}");
         let undone = outage.undo(&outage.pair(&none, &none)).await.expect("an undo");
         assert_eq!((undone.restored, undone.refused), (STEPS, 0), "{blow:?}");
         assert_eq!(outage.primary(), before, "{blow:?}");
-        assert_eq!(outage.world.compare(&Base::None, "undone").await.primary.root, root_before, "{blow:?}");
     }
 }
 
 #[tokio::test]
 async fn an_undo_after_a_dead_replay_restores_everything() {
-    let (replay, _) = blows().await;
+    let diff = Diff::make().await;
+    let (replay, _) = blows(&diff).await;
     for blow in replay {
-        let outage = Outage::new().await;
-        let plan = outage.plan().await;
+        let outage = Outage::new(&diff).await;
+        let plan = outage.plan();
         let before = outage.primary();
         let [on_primary, on_dr] = blow.faults();
         assert!(outage.replay(plan, &outage.pair(&on_primary, &on_dr)).await.is_err(), "{blow:?} was not felt");
@@ -232,11 +256,12 @@ async fn an_undo_after_a_dead_replay_restores_everything() {
 
 #[tokio::test]
 async fn an_undo_that_dies_anywhere_is_resumed() {
-    let (_, undo) = blows().await;
+    let diff = Diff::make().await;
+    let (_, undo) = blows(&diff).await;
     assert!(undo.len() > 10, "an undo has too few calls to prove much: {}", undo.len());
     for blow in undo {
-        let outage = Outage::new().await;
-        let plan = outage.plan().await;
+        let outage = Outage::new(&diff).await;
+        let plan = outage.plan();
         let before = outage.primary();
         let none = Faults::new();
         outage.replay(plan, &outage.pair(&none, &none)).await.expect("a replay");
@@ -252,8 +277,9 @@ async fn an_undo_that_dies_anywhere_is_resumed() {
 
 #[tokio::test]
 async fn what_others_write_during_a_replay_is_neither_overwritten_nor_taken_back() {
-    let outage = Outage::new().await;
-    let plan = outage.plan().await;
+    let diff = Diff::make().await;
+    let outage = Outage::new(&diff).await;
+    let plan = outage.plan();
     let foreign = [40, 130, 270, 335];
     let table = outage.world.primary.clone();
     let act = move || {
@@ -276,8 +302,9 @@ async fn what_others_write_during_a_replay_is_neither_overwritten_nor_taken_back
 
 #[tokio::test]
 async fn a_dr_item_that_changed_since_the_plan_is_left_for_the_next_plan() {
-    let outage = Outage::new().await;
-    let plan = outage.plan().await;
+    let diff = Diff::make().await;
+    let outage = Outage::new(&diff).await;
+    let plan = outage.plan();
     outage.world.dr.put(&crate::truth::key_value(130), crate::truth::contents(77));
     outage.world.dr.remove(&crate::truth::key_value(270));
     let before = outage.primary();
@@ -286,13 +313,13 @@ async fn a_dr_item_that_changed_since_the_plan_is_left_for_the_next_plan() {
     assert_eq!((summary.applied, summary.stale), (STEPS - 2, 2));
     assert_eq!(outage.primary().get(&key(130)), before.get(&key(130)));
     assert_eq!(outage.primary().get(&key(270)), None);
-    let comparison = outage.world.compare(&outage.base, "second").await;
+    let comparison = outage.world.compare(&outage.diff.base, "second").await;
     let lines = delta(&comparison.delta);
     let follow: Vec<&DeltaLine> = lines.iter().filter(|line| line.verdict != Verdict::Stranded).collect();
     let second = save_plan(&outage.journal(), &follow);
     assert_eq!(follow.len(), 1, "key 270 is gone from both sides");
     outage.replay(second, &outage.pair(&none, &none)).await.expect("the second pass");
-    let comparison = outage.world.compare(&outage.base, "third").await;
+    let comparison = outage.world.compare(&outage.diff.base, "third").await;
     assert_eq!(comparison.verdicts.differing(), STRANDED.len() as u64);
     outage.undo(&outage.pair(&none, &none)).await.expect("an undo");
     assert_eq!(outage.primary(), before, "an undo reaches back over all plans");
