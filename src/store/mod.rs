@@ -7,6 +7,7 @@
 pub mod aws;
 mod body;
 pub mod conformance;
+pub mod dynamodb;
 mod error;
 mod finding;
 pub mod memory;

@@ -11,6 +11,7 @@ use failback::store::{Counter, ReadStore, WriteStore};
 
 use crate::twisted::{Twist, Twisted};
 
+mod dynamodb;
 mod s3;
 
 /// Fails with every check that failed.

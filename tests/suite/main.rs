@@ -2,6 +2,7 @@
 
 mod canonical;
 mod conformance;
+mod dynamodb;
 mod layering;
 mod peers;
 mod profile;

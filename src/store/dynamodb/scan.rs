@@ -1,0 +1,72 @@
+//! Parallel segments, read page by page.
+
+use futures_util::stream::{self, StreamExt};
+
+use super::DynamoDbStore;
+use super::value::Attributes;
+use crate::model::Leaf;
+use crate::store::aws::store_error;
+use crate::store::{ErrorKind, LeafStream, Result, Scan, StoreError};
+
+/// Segments of one scan that the service allows.
+const SEGMENTS_MAX: usize = 1_000_000;
+
+/// One reading of a table in segments.
+pub(super) struct Segments<'a> {
+    store: &'a DynamoDbStore,
+    total: i32,
+    estimate: Option<u64>,
+}
+
+/// Where a segment's reading stands.
+enum Position {
+    Start,
+    After(Attributes),
+    End,
+}
+
+impl DynamoDbStore {
+    /// Begins a reading in about `partitions` segments of the very table that was connected to.
+    pub(super) async fn segments(&self, partitions: usize) -> Result<Segments<'_>> {
+        let described = self.describe_same().await?;
+        let estimate = described.item_count().and_then(|count| u64::try_from(count).ok());
+        let total = i32::try_from(partitions.clamp(1, SEGMENTS_MAX)).expect("a million is an i32");
+        Ok(Segments { store: self, total, estimate })
+    }
+
+    async fn page(&self, segment: i32, total: i32, after: Option<Attributes>) -> Result<(Vec<Leaf>, Position)> {
+        let request = self.reader.scan().table_name(&self.table).consistent_read(true);
+        let request = request.segment(segment).total_segments(total).set_exclusive_start_key(after.clone());
+        let what = || format!("cannot scan segment {segment} of {total} of {}", self.format.subject);
+        let reply = request.send().await.map_err(|error| store_error(what(), error))?;
+        let next = reply.last_evaluated_key.filter(|key| !key.is_empty());
+        if next.is_some() && next == after {
+            return Err(StoreError::caused(ErrorKind::Unreadable, what(), "the same page is offered again and again"));
+        }
+        let leaves = reply.items.unwrap_or_default().into_iter().map(|item| self.format.leaf(item));
+        Ok((leaves.collect::<Result<Vec<Leaf>>>()?, next.map_or(Position::End, Position::After)))
+    }
+}
+
+impl Scan for Segments<'_> {
+    fn partitions(&self) -> usize {
+        self.total as usize
+    }
+
+    fn leaves(&self, partition: usize) -> LeafStream<'_> {
+        let segment = i32::try_from(partition).unwrap_or(i32::MAX);
+        stream::try_unfold(Position::Start, move |position| async move {
+            let after = match position {
+                Position::Start => None,
+                Position::After(key) => Some(key),
+                Position::End => return Ok(None),
+            };
+            self.store.page(segment, self.total, after).await.map(Some)
+        })
+        .boxed()
+    }
+
+    fn estimate(&self) -> Option<u64> {
+        self.estimate
+    }
+}
