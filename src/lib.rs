@@ -1,12 +1,16 @@
 //! Brings an AWS system home after a regional disaster.
+pub mod cli;
 pub mod compare;
-pub mod diff;
 pub mod cutover;
+pub mod diff;
 pub mod digest;
 pub mod journal;
+pub mod drill;
 pub mod model;
 pub mod plan;
 pub mod profile;
 pub mod replay;
+pub mod report;
+pub mod session;
 pub mod store;
 pub mod verify;

@@ -1,1 +1,5 @@
-fn main() {}
+//! The `failback` command; everything is in the library.
+
+fn main() -> std::process::ExitCode {
+    failback::cli::main()
+}

@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 pub use base::{Base, BaseSummary};
 pub use read::{Progress, Quiet, Reading, read_side};
 
-use crate::diff::{DeltaLine, JoinedBucket, VerdictCounts, join};
+use crate::diff::{BaseState, DeltaLine, JoinedBucket, VerdictCounts, join};
 use crate::digest::manifest::{MANIFEST_FORMAT, ManifestError, ManifestHeader, ManifestWriter};
 use crate::digest::{BUCKETS, Bucket, CANONICAL_FORMAT, SinkError};
 use crate::model::{Clock, Digest, Identity, Side, StoreId, StoreKind, Timestamp, Verdict};
@@ -42,7 +42,12 @@ pub struct Settings {
     pub delta: PathBuf,
     /// The attribute or column that tells the newer of two versions.
     pub newest_field: Option<String>,
+    /// What both sides had in common later than the base: the after-images of an earlier replay pass.
+    pub common_since: CommonSince,
 }
+
+/// Looks up what both sides had in common for a key, later than the base; the outer `None` where nothing is known.
+pub type CommonSince = Arc<dyn Fn(&crate::model::Key) -> Option<Option<Digest>> + Send + Sync>;
 
 /// What one side turned out to be.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -169,6 +174,11 @@ pub async fn compare(
                 .expect("joining buckets does not panic")?
         };
         for (offset, mut bucket) in joined.into_iter().enumerate() {
+            for candidate in &mut bucket.joined.candidates {
+                if let Some(common) = (settings.common_since)(&candidate.key) {
+                    candidate.base = common.map_or(BaseState::Absent, BaseState::Present);
+                }
+            }
             let lines = settle::settle(pair, &mut bucket, settings, clock).await?;
             outputs.write(store, first + offset, &bucket, &lines)?;
         }

@@ -46,6 +46,8 @@ CREATE TABLE IF NOT EXISTS prior (
     digest BLOB,
     image BLOB,
     after BLOB,
+    pending BLOB,
+    is_pending INTEGER NOT NULL,
     phase INTEGER NOT NULL,
     state TEXT NOT NULL,
     PRIMARY KEY (store, key)

@@ -1,5 +1,7 @@
 //! The plan's steps, what became of them, and the first prior image of each.
 
+use std::collections::HashMap;
+
 use rusqlite::{OptionalExtension, Row, Transaction, params};
 use serde_json::Value as Json;
 
@@ -97,19 +99,21 @@ pub struct PriorImage {
     pub digest: Option<Digest>,
     /// The item before, encoded; `None` where there was no item.
     pub image: Option<Vec<u8>>,
-    /// The digest after the last write of this session.
-    pub after: Option<Digest>,
+    /// The digest after the last write that is known to have happened; the outer `None` where none is.
+    pub after: Option<Option<Digest>>,
+    /// The digest after a write that was under way when the process ended, and may have happened.
+    pub pending: Option<Option<Digest>>,
     /// The phase of the step.
     pub phase: i64,
-    /// Whether the write is known to have happened; otherwise the process ended in between, and it may have.
-    pub written: bool,
 }
 
 /// What becomes of a step's prior image when the step is settled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PriorFate {
-    /// The item was written by this session, now or before an interruption: undo needs the image.
-    Written,
+    /// The item was written now, to this digest: undo needs the image.
+    Written(Option<Digest>),
+    /// The wanted contents were there: if a write to this digest was under way before an interruption, it happened.
+    FoundThere(Option<Digest>),
     /// The write is known not to have happened: an image that was stored for it alone goes.
     Unwritten,
     /// Nothing was learned about the write: the image stays as it is.
@@ -310,7 +314,7 @@ impl Journal {
                 store: prior.store.clone(),
                 key: hex::encode(prior.key.as_bytes()),
                 prior: prior.digest,
-                wanted: prior.after,
+                wanted: prior.pending.flatten(),
             };
             chain::append(transaction, at, &priors.iter().map(event).collect::<Vec<_>>())
         })
@@ -329,12 +333,7 @@ impl Journal {
                     params![plan, settlement.position, settlement.state.word(), settlement.reason],
                 )?;
                 let (store, key) = (&settlement.store.0, settlement.key.as_bytes());
-                let sql = match settlement.prior {
-                    PriorFate::Written => "UPDATE prior SET state = 'written' WHERE store = ?1 AND key = ?2",
-                    PriorFate::Unwritten => "DELETE FROM prior WHERE store = ?1 AND key = ?2 AND state = 'intended'",
-                    PriorFate::Untouched => continue,
-                };
-                transaction.execute(sql, params![store, key])?;
+                settle_prior(transaction, store, key, settlement.prior)?;
             }
             chain::append(transaction, at, &settlements.iter().filter_map(settled_event).collect::<Vec<_>>())
         })
@@ -348,7 +347,7 @@ impl Journal {
     pub fn priors(&self, store: &StoreId, after: Option<&PriorImage>, limit: usize) -> Result<Vec<PriorImage>> {
         let connection = self.connection();
         let mut rows = connection.prepare_cached(
-            "SELECT store, key, digest, image, after, phase, state FROM prior
+            "SELECT store, key, digest, image, after, pending, is_pending, phase, state FROM prior
              WHERE state IN ('intended', 'written') AND store = ?1 AND (-phase, key) > (?2, ?3)
              ORDER BY -phase, key LIMIT ?4",
         )?;
@@ -357,17 +356,31 @@ impl Journal {
             None => (i64::MIN, Vec::new()),
         };
         let rows = rows.query_map(params![store.0, phase, key, i64::try_from(limit).unwrap_or(i64::MAX)], |row| {
-            let state: String = row.get(6)?;
+            let (is_pending, state): (bool, String) = (row.get(6)?, row.get(8)?);
+            let (after, pending) = (digest_of(row, 4)?, digest_of(row, 5)?);
             Ok(PriorImage {
                 store: StoreId(row.get(0)?),
                 key: Key::from_canonical(row.get::<_, Vec<u8>>(1)?),
                 digest: digest_of(row, 2)?,
                 image: row.get(3)?,
-                after: digest_of(row, 4)?,
-                phase: row.get(5)?,
-                written: state == "written",
+                after: (state == "written").then_some(after),
+                pending: is_pending.then_some(pending),
+                phase: row.get(7)?,
             })
         })?;
+        rows.map(|row| row.map_err(JournalError::from)).collect()
+    }
+
+    /// What this session last wrote to each item of a store, by key; `None` where it deleted the item.
+    ///
+    /// # Errors
+    ///
+    /// [`JournalError`] when it cannot be read.
+    pub fn after_images(&self, store: &StoreId) -> Result<HashMap<Key, Option<Digest>>> {
+        let connection = self.connection();
+        let mut rows = connection.prepare("SELECT key, after FROM prior WHERE store = ?1 AND state = 'written'")?;
+        let rows =
+            rows.query_map([&store.0], |row| Ok((Key::from_canonical(row.get::<_, Vec<u8>>(0)?), digest_of(row, 1)?)))?;
         rows.map(|row| row.map_err(JournalError::from)).collect()
     }
 
@@ -393,15 +406,40 @@ impl Journal {
     }
 }
 
-/// A prior that was undone starts anew; otherwise the first image stays and only the after-image moves on.
+fn settle_prior(transaction: &Transaction<'_>, store: &str, key: &[u8], fate: PriorFate) -> Result<()> {
+    let (sql, after) = match fate {
+        PriorFate::Untouched => return Ok(()),
+        PriorFate::Written(after) => (
+            "UPDATE prior SET state = 'written', after = ?3, pending = NULL, is_pending = 0
+             WHERE store = ?1 AND key = ?2",
+            after,
+        ),
+        PriorFate::FoundThere(after) => (
+            "UPDATE prior SET state = 'written', after = pending, pending = NULL, is_pending = 0
+             WHERE store = ?1 AND key = ?2 AND is_pending = 1 AND pending IS ?3",
+            after,
+        ),
+        PriorFate::Unwritten => {
+            let forget = "DELETE FROM prior WHERE store = ?1 AND key = ?2 AND state = 'intended'";
+            transaction.execute(forget, params![store, key])?;
+            ("UPDATE prior SET pending = ?3, is_pending = 0 WHERE store = ?1 AND key = ?2", None)
+        }
+    };
+    transaction.execute(sql, params![store, key, bytes_of(after)])?;
+    Ok(())
+}
+
+/// A prior that was undone starts anew; otherwise the first image stays, and the new after-image is pending.
 fn intend_one(transaction: &Transaction<'_>, prior: &PriorImage) -> Result<()> {
     let mut insert = transaction.prepare_cached(
-        "INSERT INTO prior (store, key, digest, image, after, phase, state)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, 'intended')
+        "INSERT INTO prior (store, key, digest, image, after, pending, is_pending, phase, state)
+         VALUES (?1, ?2, ?3, ?4, NULL, ?5, 1, ?6, 'intended')
          ON CONFLICT (store, key) DO UPDATE SET
              digest = CASE state WHEN 'undone' THEN excluded.digest ELSE digest END,
              image = CASE state WHEN 'undone' THEN excluded.image ELSE image END,
-             after = excluded.after,
+             after = CASE state WHEN 'undone' THEN NULL ELSE after END,
+             pending = excluded.pending,
+             is_pending = 1,
              phase = excluded.phase,
              state = CASE state WHEN 'undone' THEN 'intended' ELSE state END",
     )?;
@@ -410,7 +448,7 @@ fn intend_one(transaction: &Transaction<'_>, prior: &PriorImage) -> Result<()> {
         prior.key.as_bytes(),
         bytes_of(prior.digest),
         prior.image,
-        bytes_of(prior.after),
+        bytes_of(prior.pending.flatten()),
         prior.phase,
     ])?;
     Ok(())

@@ -103,14 +103,14 @@ fn the_first_prior_image_stays() {
         key: crate::model::Key::from_canonical(vec![1]),
         digest: Some(Digest([image; 32])),
         image: Some(vec![image]),
-        after: Some(Digest([after; 32])),
+        after: None,
+        pending: Some(Some(Digest([after; 32]))),
         phase: 0,
-        written: false,
     };
     journal.intend(Digest([9; 32]), &[prior(1, 2)]).expect("intended");
     journal.intend(Digest([9; 32]), &[prior(2, 3)]).expect("intended again");
     let kept = journal.priors(&StoreId("orders".into()), None, 10).expect("read");
-    assert_eq!(kept, [PriorImage { after: Some(Digest([3; 32])), ..prior(1, 2) }]);
+    assert_eq!(kept, [PriorImage { pending: Some(Some(Digest([3; 32]))), ..prior(1, 2) }]);
     let last = kept.last();
     assert!(journal.priors(&StoreId("orders".into()), last, 10).expect("read").is_empty());
 }

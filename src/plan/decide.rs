@@ -101,7 +101,8 @@ fn guard_delete(line: &DeltaLine, policy: &PolicyProfile) -> Decision {
     if line.change != Change::Delete {
         return Decision::FollowDr;
     }
-    let proved = line.primary_untouched && line.base != BaseState::Unknown;
+    // The base had it and dr has not: dr deleted it, whatever the primary did meanwhile.
+    let proved = matches!(line.base, BaseState::Present(_));
     match policy.deletes {
         DeletePolicy::Never => Decision::Hold("the policy forbids deletes".into()),
         DeletePolicy::BaseProved if !proved => Decision::Hold("no base proves that dr deleted it".into()),

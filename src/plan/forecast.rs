@@ -38,7 +38,10 @@ pub fn forecast(kind: StoreKind, counts: &PlanCounts, writes_per_second: u32) ->
         StoreKind::DynamoDb => {
             let units = steps + counts.bytes / 1024;
             let reads = 2 * (steps + counts.bytes / 4096);
-            (steps + steps / 50 + 2, units as f64 * price::DYNAMODB_WRITE_UNIT + reads as f64 * price::DYNAMODB_READ_UNIT)
+            (
+                steps + steps / 50 + 2,
+                units as f64 * price::DYNAMODB_WRITE_UNIT + reads as f64 * price::DYNAMODB_READ_UNIT,
+            )
         }
         StoreKind::S3 => (5 * steps, steps as f64 * (price::S3_PUT + 4.0 * price::S3_GET)),
         StoreKind::Postgres | StoreKind::Memory => (steps + steps / 50 + 2, 0.0),
@@ -56,6 +59,9 @@ mod tests {
         let slow = forecast(StoreKind::DynamoDb, &counts, 200);
         assert_eq!(slow.seconds, 5_000);
         assert!((1.0..3.0).contains(&slow.dollars), "{}", slow.dollars);
-        assert_eq!(forecast(StoreKind::Postgres, &PlanCounts::default(), 200), Forecast { requests: 2, ..Forecast::default() });
+        assert_eq!(
+            forecast(StoreKind::Postgres, &PlanCounts::default(), 200),
+            Forecast { requests: 2, ..Forecast::default() }
+        );
     }
 }

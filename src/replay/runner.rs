@@ -143,7 +143,7 @@ async fn run_batch(
     let settled = steps.iter().zip(looks).map(|(step, look)| {
         let (state, prior, reason, applied) = match look {
             Look::Settle(state, prior, reason) => (state, prior, reason, false),
-            Look::Write => settle(outcomes.next().expect("a store gives an outcome for every write")),
+            Look::Write => settle(step, outcomes.next().expect("a store gives an outcome for every write")),
         };
         let settlement =
             Settlement { position: step.position, store: store.clone(), key: step.key.clone(), state, prior, reason };
@@ -152,10 +152,10 @@ async fn run_batch(
     Ok(settled.collect())
 }
 
-fn settle(outcome: Outcome) -> (StepState, PriorFate, Option<String>, bool) {
+fn settle(step: &StepRow, outcome: Outcome) -> (StepState, PriorFate, Option<String>, bool) {
     match outcome {
-        Outcome::Applied => (StepState::Done, PriorFate::Written, None, true),
-        Outcome::AlreadyApplied => (StepState::Done, PriorFate::Written, None, false),
+        Outcome::Applied => (StepState::Done, PriorFate::Written(step.wanted), None, true),
+        Outcome::AlreadyApplied => (StepState::Done, PriorFate::Written(step.wanted), None, false),
         Outcome::Refused { reason, .. } => (StepState::Refused, PriorFate::Unwritten, Some(reason), false),
         Outcome::Blocked { reason } => (StepState::Blocked, PriorFate::Unwritten, Some(reason), false),
     }
@@ -171,7 +171,7 @@ fn look(step: &StepRow, primary: &Option<Item>, dr: &Option<Item>) -> Look {
         _ => false,
     };
     if there {
-        return Look::Settle(StepState::Done, PriorFate::Written, None);
+        return Look::Settle(StepState::Done, PriorFate::FoundThere(step.wanted), None);
     }
     if !is_what(primary, &step.expected) {
         let reason = "the primary changed since the plan".to_owned();
@@ -227,9 +227,9 @@ async fn write(
         key: steps[*at].key.clone(),
         digest: primary[*at].as_ref().map(|item| item.digest),
         image: primary[*at].as_ref().map(encode_image),
-        after: steps[*at].wanted,
+        after: None,
+        pending: Some(steps[*at].wanted),
         phase: steps[*at].phase,
-        written: false,
     };
     context.journal.intend(plan, &writes.iter().map(prior).collect::<Vec<_>>())?;
     let guarded: Vec<GuardedWrite<'_>> = writes

@@ -67,7 +67,7 @@ async fn undo_batch(
             summary.already += 1;
             undone.push((store.clone(), prior.key.clone()));
             events.push(Event::Undone { store: store.clone(), key: hex_of(&prior.key) });
-        } else if is_what(&items[at], &prior.after) {
+        } else if after_images(prior).any(|after| is_what(&items[at], after)) {
             writes.push(at);
         } else {
             refuse(summary, &mut events, store, &prior.key, "it changed since the replay");
@@ -93,6 +93,11 @@ async fn undo_batch(
     Ok(())
 }
 
+/// What this session wrote, or may have written when it was interrupted.
+fn after_images(prior: &PriorImage) -> impl Iterator<Item = &Option<Digest>> {
+    prior.after.iter().chain(&prior.pending)
+}
+
 fn hex_of(key: &Key) -> String {
     hex::encode(key.as_bytes())
 }
@@ -115,7 +120,8 @@ async fn current(context: &Context<'_>, keys: &[Key], priors: &[PriorImage]) -> 
         .filter(|at| match &items[*at] {
             Some(item) => {
                 let prior = &priors[*at];
-                !item.evidence.is_empty() && !proved(item, &prior.digest) && !proved(item, &prior.after)
+                let known = proved(item, &prior.digest) || after_images(prior).any(|after| proved(item, after));
+                !item.evidence.is_empty() && !known
             }
             None => false,
         })

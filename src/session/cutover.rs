@@ -7,21 +7,35 @@ use serde::Serialize;
 
 use super::{Result, Session, SessionError};
 use crate::cutover::{
-    ChangeId, Cutover, CutoverEnd, CutoverEvent, HealthProbe, MemoryDial, Route53Dial, TokioSleep, TrafficDial,
-    probe_of,
+    ChangeId, Cutover, CutoverEnd, CutoverEvent, HealthProbe, Route53Dial, TokioSleep, TrafficDial, probe_of,
 };
 use crate::journal::Event;
 use crate::model::Percent;
 use crate::profile::CutoverProfile;
-use crate::verify::{ExpectedStore, Expectations, ParityProof, SigningKey};
+use crate::verify::{Expectations, ExpectedStore, ParityProof, SigningKey};
 
 /// What shares the traffic.
 #[derive(Clone, Copy)]
 pub enum TrafficSource<'a> {
     /// The profile's Route 53 record.
     Profile,
-    /// A dial in memory, for the drill without servers.
-    Memory(&'a MemoryDial),
+    /// Another dial, for the drill without servers.
+    Dial(&'a dyn TrafficDial),
+}
+
+/// A dial, ready to use.
+enum OpenDial<'a> {
+    Route53(Box<Route53Dial>),
+    Given(&'a dyn TrafficDial),
+}
+
+impl OpenDial<'_> {
+    fn get(&self) -> &dyn TrafficDial {
+        match self {
+            OpenDial::Route53(dial) => dial.as_ref(),
+            OpenDial::Given(dial) => *dial,
+        }
+    }
 }
 
 /// How a cutover ended.
@@ -49,7 +63,7 @@ impl Session {
         let proof = self.proof(&certificate.unwrap_or_else(|| self.certificate_path()), profile).await?;
         let (dial, probe) = self.dial_and_probe(profile, source).await?;
         let cutover = Cutover {
-            dial: dial.as_ref(),
+            dial: dial.get(),
             profile,
             probe: probe.as_deref(),
             sleep: &TokioSleep,
@@ -79,8 +93,7 @@ impl Session {
     ) -> Result<CutoverOutcome> {
         let profile = self.cutover_profile()?;
         let (dial, _) = self.dial_and_probe(profile, source).await?;
-        let cutover =
-            Cutover { dial: dial.as_ref(), profile, probe: None, sleep: &TokioSleep, last_change: None };
+        let cutover = Cutover { dial: dial.get(), profile, probe: None, sleep: &TokioSleep, last_change: None };
         let mut steps = Vec::new();
         let end = cutover
             .retreat("asked for by the operator", &mut |event| {
@@ -119,7 +132,7 @@ impl Session {
             profile: self.profile.name.clone(),
             public_key: key.public(),
             stores,
-            now: self.around.clock.now(),
+            now: self.shifting_since()?.unwrap_or_else(|| self.around.clock.now()),
             age_max: Duration::from_secs(profile.certificate_age_seconds_max),
         };
         Ok(ParityProof::read(certificate, &expected)?)
@@ -129,18 +142,17 @@ impl Session {
         &self,
         profile: &CutoverProfile,
         source: TrafficSource<'a>,
-    ) -> Result<(Box<dyn TrafficDial + 'a>, Option<Box<dyn HealthProbe>>)> {
-        Ok(match source {
-            TrafficSource::Memory(dial) => (Box::new(dial), None),
-            TrafficSource::Profile => {
-                let dial = Route53Dial::connect(&self.profile.primary, profile).await?;
-                let probe = match &profile.health {
-                    Some(health) => Some(probe_of(health, &dial)?),
-                    None => None,
-                };
-                (Box::new(dial), probe)
-            }
-        })
+    ) -> Result<(OpenDial<'a>, Option<Box<dyn HealthProbe>>)> {
+        let reached = &self.profile.primary;
+        let probe = match &profile.health {
+            Some(health) => Some(probe_of(health, reached, self.around.clock.clone()).await?),
+            None => None,
+        };
+        let dial = match source {
+            TrafficSource::Dial(dial) => OpenDial::Given(dial),
+            TrafficSource::Profile => OpenDial::Route53(Box::new(Route53Dial::connect(reached, profile).await?)),
+        };
+        Ok((dial, probe))
     }
 
     fn record_step(&self, event: &CutoverEvent) -> std::result::Result<(), Box<dyn std::error::Error + Send + Sync>> {
@@ -153,15 +165,32 @@ impl Session {
         Ok(self.journal.append(&[Event::Traffic { share, step }])?)
     }
 
+    /// When a cutover that is under way made its first shift: from then on the primary takes writes, so the certificate
+    /// is judged as of that instant. `None` when no shift was made since the newest verification, or it was taken back.
+    fn shifting_since(&self) -> Result<Option<crate::model::Timestamp>> {
+        let state = self.state()?;
+        let verified = state.verified.as_ref().map(|(at, _, _)| *at);
+        let mut since = None;
+        for (at, share, _) in state.traffic.iter().filter(|(at, _, _)| Some(*at) >= verified) {
+            match share {
+                Some(Percent::ZERO) => since = None,
+                Some(_) => since = since.or(Some(*at)),
+                None => {}
+            }
+        }
+        Ok(since)
+    }
+
     /// The last change this session made, to go on following it.
     fn last_change(&self) -> Result<Option<ChangeId>> {
         let state = self.state()?;
         let steps = state.traffic.into_iter().rev();
         let mut events = steps.filter_map(|(_, _, step)| serde_json::from_value::<CutoverEvent>(step).ok());
-        Ok(events.find_map(|event| match event {
-            CutoverEvent::Shifted { change, .. } | CutoverEvent::Retreated { change, .. } => Some(change),
-            _ => None,
-        })
-        .flatten())
+        Ok(events
+            .find_map(|event| match event {
+                CutoverEvent::Shifted { change, .. } | CutoverEvent::Retreated { change, .. } => Some(change),
+                _ => None,
+            })
+            .flatten())
     }
 }

@@ -48,7 +48,9 @@ impl Session {
     pub(super) async fn compare(&self, store: &StoreProfile, pair: &StorePair, by: &str) -> Result<Comparison> {
         self.require_same_shape(pair).await?;
         let base = self.base(store, pair)?;
-        let settings = self.settings(store, by);
+        let mut settings = self.settings(store, by);
+        let written = self.journal.after_images(&pair.id)?;
+        settings.common_since = std::sync::Arc::new(move |key| written.get(key).copied());
         let (clock, progress) = (self.around.clock.as_ref(), self.around.progress.as_ref());
         let comparison = compare(pair, &base, &settings, clock, progress).await?;
         let recorded = serde_json::to_value(&comparison).expect("a comparison has only string keys");
@@ -66,9 +68,8 @@ impl Session {
     }
 
     fn base(&self, store: &StoreProfile, pair: &StorePair) -> Result<Base> {
-        let refuse = |why: String| {
-            SessionError::Compare(crate::compare::CompareError::Base { store: pair.id.clone(), why })
-        };
+        let refuse =
+            |why: String| SessionError::Compare(crate::compare::CompareError::Base { store: pair.id.clone(), why });
         if store.base != BaseProfile::None && self.profile.disaster_at.is_none() {
             return Err(refuse("the profile has no disaster_at, so the base's age cannot be judged".into()));
         }

@@ -16,6 +16,9 @@ use crate::verify::{FenceEvidence, FenceKind};
 /// How long dr is watched where the profile does not say, in seconds.
 const QUIET_SECONDS: u64 = 10;
 
+/// The exit code by which a negative write test says that its write was refused; any other failure says nothing.
+const REFUSED: i32 = 1;
+
 /// A freeze that was proved.
 #[derive(Debug, Clone, Serialize)]
 pub struct FreezeOutcome {
@@ -44,7 +47,12 @@ impl Session {
 
     /// Proves that writers are stopped: a write that must fail, or dr read unchanged for a time.
     pub(super) async fn prove_fence(&self) -> Result<FenceEvidence> {
-        match self.profile.freeze.as_ref().and_then(|freeze| freeze.negative_write_test.as_ref().map(|t| (freeze, t))) {
+        match self
+            .profile
+            .freeze
+            .as_ref()
+            .and_then(|freeze| freeze.negative_write_test.as_ref().map(|test| (freeze, test)))
+        {
             Some((freeze, test)) => self.prove_by_failing_write(freeze, test).await,
             None => self.prove_by_quiet().await,
         }
@@ -58,13 +66,15 @@ impl Session {
                 let why = format!("the negative write test `{command}` succeeded: dr still takes writes");
                 Err(SessionError::NotFrozen { why })
             }
-            Some(code) => Ok(FenceEvidence {
+            Some(REFUSED) => Ok(FenceEvidence {
                 kind: FenceKind::NegativeWriteTest,
                 at: Some(self.around.clock.now()),
-                detail: format!("`{command}` was refused with exit code {code}"),
+                detail: format!("`{command}` was refused"),
             }),
-            None => {
-                Err(SessionError::NotFrozen { why: format!("the negative write test `{command}` {}", exit_words(None)) })
+            other => {
+                let words = exit_words(other);
+                let why = format!("the negative write test `{command}` {words}, which tells neither (1 is refused)");
+                Err(SessionError::NotFrozen { why })
             }
         }
     }
@@ -95,9 +105,10 @@ impl Session {
                 read_side(pair.dr.as_ref(), Side::Dr, settings.memory_bytes, &settings, clock, progress).await?;
             let mut bucket_roots = Box::new([bucket_root(&[]); BUCKETS]);
             for (index, root) in bucket_roots.iter_mut().enumerate() {
-                let bucket = reading.buckets.read(index).map_err(|source| {
-                    crate::compare::CompareError::Sink { store: pair.id.clone(), source }
-                })?;
+                let bucket = reading
+                    .buckets
+                    .read(index)
+                    .map_err(|source| crate::compare::CompareError::Sink { store: pair.id.clone(), source })?;
                 *root = bucket_root(&bucket.leaves);
             }
             roots.push((store.name.clone(), root_of(&bucket_roots)));

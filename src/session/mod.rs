@@ -182,6 +182,7 @@ impl Session {
             manifests: self.folder().join("manifests").join(purpose).join(&store.name),
             delta: self.folder().join("delta").join(format!("{purpose}-{}.ndjson", store.name)),
             newest_field,
+            common_since: Arc::new(|_| None),
         }
     }
 

@@ -1,6 +1,7 @@
 //! Connects the stores a profile names.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::{Result, SessionError};
 use crate::model::{Side, StoreId};
@@ -9,8 +10,11 @@ use crate::store::dynamodb::DynamoDbStore;
 use crate::store::memory::{MemoryRegistry, MemoryStore};
 use crate::store::postgres::PostgresStore;
 use crate::store::s3::S3Store;
-use crate::store::wrap::{Retrying, Throttled};
+use crate::store::wrap::{Jittered, Retries, Retrying, Throttled};
 use crate::store::{BaseStore, ReadStore, StoreError, StorePair, WriteStore};
+
+/// Tries of one operation before its error ends the command.
+const ATTEMPTS_MAX: u32 = 5;
 
 type Opened = std::result::Result<StorePair, StoreError>;
 
@@ -32,14 +36,20 @@ pub async fn open_pair(profile: &Profile, store: &StoreProfile, memory: &MemoryR
 }
 
 fn wrapped(pair: StorePair, store: &StoreProfile) -> StorePair {
-    let limits = store.limits;
-    let read = |side: Arc<dyn ReadStore>| -> Arc<dyn ReadStore> {
-        Arc::new(Retrying::new(Arc::new(Throttled::new(side, limits)) as Arc<dyn ReadStore>))
+    let (reads, writes) = (store.limits.reads_per_second, store.limits.writes_per_second);
+    let retries = || Retries {
+        attempts_max: ATTEMPTS_MAX,
+        delay_first: Duration::from_millis(200),
+        delay_max: Duration::from_secs(10),
+        pause: Arc::new(Jittered::new(u64::from(std::process::id()))),
     };
-    let primary: Arc<dyn WriteStore> = Arc::new(Throttled::new(pair.primary, limits));
+    let read = |side: Arc<dyn ReadStore>| -> Arc<dyn ReadStore> {
+        Arc::new(Retrying::new(Arc::new(Throttled::new(side, reads, writes)) as Arc<dyn ReadStore>, retries()))
+    };
+    let primary: Arc<dyn WriteStore> = Arc::new(Throttled::new(pair.primary, reads, writes));
     StorePair {
         id: pair.id,
-        primary: Arc::new(Retrying::new(primary)),
+        primary: Arc::new(Retrying::new(primary, retries())),
         dr: read(pair.dr),
         base: pair.base.map(|base| BaseStore { store: read(base.store), as_of: base.as_of }),
     }

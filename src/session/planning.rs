@@ -131,13 +131,11 @@ impl Session {
             Ok(())
         })?;
         let limits = limit_reasons(&counts, &profile.policy, &self.options.allowances);
-        for_each_line(&comparison.delta, |line| {
-            match self.decide_line(profile, &line, doubt.as_deref()) {
-                Decision::FollowDr if limits.is_empty() => write_step(&line, comparison, writer, hasher),
-                Decision::FollowDr => write_kept(&Kept::new(&line, limits.join("; ")), true, writer),
-                Decision::Hold(reason) => write_kept(&Kept::new(&line, reason), true, writer),
-                Decision::Accept(reason) => write_kept(&Kept::new(&line, reason), false, writer),
-            }
+        for_each_line(&comparison.delta, |line| match self.decide_line(profile, &line, doubt.as_deref()) {
+            Decision::FollowDr if limits.is_empty() => write_step(&line, comparison, writer, hasher),
+            Decision::FollowDr => write_kept(&Kept::new(&line, limits.join("; ")), true, writer),
+            Decision::Hold(reason) => write_kept(&Kept::new(&line, reason), true, writer),
+            Decision::Accept(reason) => write_kept(&Kept::new(&line, reason), false, writer),
         })?;
         if !limits.is_empty() {
             let PlanCounts { held, primary_items, dr_items, accepted, .. } = counts;

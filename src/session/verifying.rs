@@ -9,9 +9,9 @@ use serde_json::Value as Json;
 use super::planning::for_each_line;
 use super::{Result, Session, SessionError};
 use crate::compare::{Base, Comparison, Settings, compare};
+use crate::diff::DeltaLine;
 use crate::digest::CANONICAL_FORMAT;
 use crate::digest::manifest::Manifest;
-use crate::diff::DeltaLine;
 use crate::journal::Event;
 use crate::model::{Digest, Side, StoreId};
 use crate::plan::Kept;
@@ -174,8 +174,7 @@ impl Session {
         })?;
         let (counted, counters_behind) = counters_behind(pair).await?;
         let at_parity = unaccepted == 0 && counters_behind.is_empty();
-        let counters =
-            (counted > 0).then(|| CountersResult { compared: counted, behind: counters_behind.clone() });
+        let counters = (counted > 0).then(|| CountersResult { compared: counted, behind: counters_behind.clone() });
         let result = self.store_result(store, &comparison, at_parity, &explained, counters)?;
         let accepted = explained.len() as u64;
         Ok((StoreVerification { comparison, at_parity, accepted, unaccepted, listed, counters_behind }, result))
@@ -260,7 +259,8 @@ impl Session {
             .map(|store| format!("store {} of the profile was left out", store.name))
             .collect();
         let mut not_checked = left_out;
-        not_checked.push("anything the profile does not name: other tables, buckets, databases, queues and caches".into());
+        not_checked
+            .push("anything the profile does not name: other tables, buckets, databases, queues and caches".into());
         not_checked.push("the fitness of the primary's compute, network and permissions".into());
         let certificate = Certificate {
             format: CERTIFICATE_FORMAT,

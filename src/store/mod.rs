@@ -11,6 +11,7 @@ pub mod dynamodb;
 mod error;
 mod finding;
 pub mod memory;
+pub mod postgres;
 pub mod s3;
 pub mod wrap;
 mod write;

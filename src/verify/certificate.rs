@@ -388,8 +388,7 @@ impl SignedCertificate {
             return Err(CertificateError::Signature);
         }
         self.check_version()?;
-        let certificate: Certificate =
-            serde_json::from_str(self.body.get()).map_err(CertificateError::Malformed)?;
+        let certificate: Certificate = serde_json::from_str(self.body.get()).map_err(CertificateError::Malformed)?;
         certificate.check()?;
         Ok(Validated { certificate, public_key })
     }

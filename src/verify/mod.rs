@@ -11,6 +11,6 @@ pub use certificate::{
     AcceptedDifference, BaseDescription, CERTIFICATE_FORMAT, Certificate, CertificateError, CountersResult,
     FenceEvidence, FenceKind, SIGNED_DOMAIN, SideResult, SignedCertificate, StoreResult, Validated, Window,
 };
-pub use proof::{CLOCK_SKEW_SECONDS_MAX, ExpectedStore, Expectations, ParityProof, ProofRefused, Refusal};
+pub use proof::{CLOCK_SKEW_SECONDS_MAX, Expectations, ExpectedStore, ParityProof, ProofRefused, Refusal};
 pub use recompute::{RootCheck, recompute};
 pub use signing::{PublicKey, PublicKeyError, SigningKey, SigningKeyError};

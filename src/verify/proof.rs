@@ -101,9 +101,7 @@ impl fmt::Display for Refusal {
             }
             Refusal::NotAtParity(store) => write!(f, "store {store} is not at parity"),
             Refusal::FenceMissing => f.write_str("nothing in it shows that writers to dr are stopped"),
-            Refusal::FenceTooLate => {
-                f.write_str("its reading began before writers to dr were known to be stopped")
-            }
+            Refusal::FenceTooLate => f.write_str("its reading began before writers to dr were known to be stopped"),
             Refusal::StoreMissing(store) => write!(f, "it does not speak of store {store}"),
             Refusal::StoreUnknown(store) => write!(f, "it speaks of store {store}, which the profile does not have"),
             Refusal::OtherResource { store, certified, found } => {

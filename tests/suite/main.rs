@@ -2,9 +2,12 @@
 
 mod canonical;
 mod conformance;
+mod cutover;
+mod drill;
 mod dynamodb;
 mod layering;
 mod peers;
+mod postgres;
 mod profile;
 mod resume;
 mod s3;

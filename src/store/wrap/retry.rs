@@ -76,9 +76,10 @@ impl<S: BodySource + ?Sized + 'static> BodySource for Retrying<S> {
         let stream = self.retries.run(|| self.inner.open_body(item, range.clone())).await?;
         let (source, retries, item) = (self.inner.clone(), self.retries.clone(), item.clone());
         let reading = BodyReading { source, retries, item, rest: range, attempts: 1, stream };
-        Ok(stream::try_unfold(reading, |mut reading| async move {
-            Ok(reading.next().await?.map(|chunk| (chunk, reading)))
-        })
+        Ok(stream::try_unfold(
+            reading,
+            |mut reading| async move { Ok(reading.next().await?.map(|chunk| (chunk, reading))) },
+        )
         .boxed())
     }
 }

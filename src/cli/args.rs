@@ -1,0 +1,209 @@
+//! The arguments: a contract that scripts depend on.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+/// Brings an AWS system home after a regional disaster.
+#[derive(Debug, Parser)]
+#[command(name = "failback", version, about, long_about = LONG_ABOUT, after_help = EXIT_CODES)]
+pub struct Arguments {
+    /// The command.
+    #[command(subcommand)]
+    pub command: Command,
+    /// Options of every command.
+    #[command(flatten)]
+    pub global: Global,
+}
+
+const LONG_ABOUT: &str = "Brings an AWS system home after a regional disaster: compares both Regions with the last state \
+they had in common, replays what DR did into the original resources, proves parity, and returns customers in stages.\n\n\
+The usual order: check, plan, replay --apply (repeat plan and replay until little is left), replay --apply --freeze, \
+verify, cutover.";
+
+const EXIT_CODES: &str = "Exit codes: 0 done or at parity; 1 differs; 2 bad usage or profile; 3 a person must decide; \
+4 incomplete (never counts as parity); 5 interrupted, run it again.";
+
+/// Options of every command.
+#[derive(Debug, Clone, Args)]
+pub struct Global {
+    /// The session's folder [default: .failback/<profile name>]
+    #[arg(long, global = true, value_name = "DIR")]
+    pub session: Option<PathBuf>,
+    /// Only this store (repeatable)
+    #[arg(long = "store", global = true, value_name = "NAME")]
+    pub stores: Vec<String>,
+    /// Print one JSON document on stdout at the end
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// Do not ask
+    #[arg(long, short = 'y', global = true)]
+    pub yes: bool,
+    /// Tell more (repeatable)
+    #[arg(long, short = 'v', global = true, action = clap::ArgAction::Count)]
+    pub verbose: u8,
+    /// Tell only errors
+    #[arg(long, short = 'q', global = true, conflicts_with = "verbose")]
+    pub quiet: bool,
+}
+
+/// A command.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Preflight: identities, reachability, schemas, versioning, weights
+    Check {
+        /// The profile
+        profile: PathBuf,
+    },
+    /// Read both sides and classify every difference; changes nothing
+    Diff {
+        /// The profile
+        profile: PathBuf,
+    },
+    /// Diff and policy to the session's immutable plan
+    Plan {
+        /// The profile
+        profile: PathBuf,
+        /// What is allowed beyond the limits
+        #[command(flatten)]
+        allow: Allow,
+        /// Decisions on held items: NDJSON of {"store", "key", "decision": "dr"|"primary"}
+        #[arg(long, value_name = "FILE")]
+        decisions: Option<PathBuf>,
+    },
+    /// Carry out the plan: a dry run, or with --apply guarded and journalled writes
+    Replay {
+        /// The profile
+        profile: PathBuf,
+        /// Write
+        #[arg(long)]
+        apply: bool,
+        /// The final pass: stop writers in DR first, prove it, plan anew and replay
+        #[arg(long, requires = "apply")]
+        freeze: bool,
+        /// What is allowed beyond the limits, for --freeze
+        #[command(flatten)]
+        allow: Allow,
+    },
+    /// Read both sides anew and issue the parity certificate, or say why not
+    Verify {
+        /// The profile
+        profile: PathBuf,
+        /// Stop writers in DR first
+        #[arg(long)]
+        freeze: bool,
+        /// Prove instead that the primary is what it was before the replay
+        #[arg(long, conflicts_with = "freeze")]
+        undone: bool,
+    },
+    /// Return customers in stages; refuses without a fresh certificate
+    Cutover {
+        /// The profile
+        profile: PathBuf,
+        /// The certificate [default: the session's]
+        #[arg(long, value_name = "FILE")]
+        certificate: Option<PathBuf>,
+        /// Give all traffic back to DR
+        #[arg(long, conflicts_with = "certificate")]
+        retreat: bool,
+    },
+    /// Restore the primary's prior images, guarded by the after-images
+    Undo {
+        /// The profile
+        profile: PathBuf,
+    },
+    /// Report on the session at any stage
+    Report {
+        /// The profile
+        profile: PathBuf,
+        /// The format
+        #[arg(long, value_enum, default_value_t = ReportFormat::Md)]
+        format: ReportFormat,
+    },
+    /// Keep manifests of both sides while they are in step: the base of a later failback
+    Checkpoint {
+        /// The profile
+        profile: PathBuf,
+        /// Its name, or a path
+        #[arg(long)]
+        name: String,
+    },
+    /// Check a certificate by itself
+    Certificate {
+        /// The certificate
+        file: PathBuf,
+        /// Recompute its roots from the manifests in this folder
+        #[arg(long, value_name = "DIR")]
+        manifest: Option<PathBuf>,
+    },
+    /// The whole job on two simulated Regions
+    Drill(DrillArguments),
+    /// Print shell completions
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+    /// Print the manual page
+    Man,
+}
+
+/// What an operator allows beyond the limits.
+#[derive(Debug, Clone, Copy, Default, Args)]
+pub struct Allow {
+    /// Allow more deletes than the limit
+    #[arg(long = "allow-deletes")]
+    pub deletes: bool,
+    /// Allow more overwrites than the limit
+    #[arg(long = "allow-overwrites")]
+    pub overwrites: bool,
+    /// Allow following an empty DR
+    #[arg(long = "allow-empty-dr")]
+    pub empty_dr: bool,
+    /// Allow a plan that touches every item
+    #[arg(long = "allow-everything")]
+    pub everything: bool,
+    /// Accept a base that is older than what DR had, or of unknown age
+    #[arg(long = "accept-base-age")]
+    pub base_age: bool,
+}
+
+/// How a report is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum ReportFormat {
+    /// Markdown, for people
+    Md,
+    /// JSON, for programs
+    Json,
+}
+
+/// Options of the drill.
+#[derive(Debug, Clone, Args)]
+pub struct DrillArguments {
+    /// How many items the shop has
+    #[arg(long, default_value_t = 1_500)]
+    pub items: u64,
+    /// The seed: the same seed plants the same disaster
+    #[arg(long, default_value_t = 7)]
+    pub seed: u64,
+    /// Leave the sandbox running in this folder, with a ready profile
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["in_memory", "stop"])]
+    pub keep: Option<PathBuf>,
+    /// End a sandbox that was left running
+    #[arg(long, value_name = "DIR")]
+    pub stop: Option<PathBuf>,
+    /// Use the reference stores in memory instead of servers
+    #[arg(long)]
+    pub in_memory: bool,
+    /// Start the sandbox's servers and end them with the parent
+    #[arg(long, hide = true, value_name = "DIR")]
+    pub supervise: Option<PathBuf>,
+    /// With --supervise: outlive the parent
+    #[arg(long, hide = true)]
+    pub detached: bool,
+    /// Stop the sandbox's DR from taking writes
+    #[arg(long, hide = true, value_name = "DIR")]
+    pub fence: Option<PathBuf>,
+    /// Try a write to the sandbox's DR as the application would do it
+    #[arg(long, hide = true, value_name = "DIR")]
+    pub try_write: Option<PathBuf>,
+}

@@ -1,0 +1,58 @@
+//! `failback check`.
+
+use std::path::Path;
+
+use serde_json::json;
+
+use super::{Ended, open, print, recorded};
+use crate::cli::args::Global;
+use crate::cli::exit::Exit;
+use crate::cli::output;
+use crate::session::CheckOutcome;
+
+pub async fn run(profile: &Path, global: &Global) -> Ended {
+    let session = open(profile, global, Default::default(), Default::default())?;
+    let work = async { Ok(session.check().await?) };
+    let (outcome, exit) = recorded(&session, "check", work, exit_of).await?;
+    let name = &session.profile().name;
+    print(
+        global,
+        || {
+            json!({
+                "format": 1, "command": "check", "profile": name, "complete": outcome.complete,
+                "blocked": outcome.is_blocked(), "stores": outcome.stores, "findings": outcome.findings,
+                "weights": outcome.weights.map(|(primary, dr, ttl)| json!({"primary": primary, "dr": dr, "ttl_seconds": ttl})),
+            })
+        },
+        || text(&outcome),
+    );
+    Ok(exit)
+}
+
+fn exit_of(outcome: &CheckOutcome) -> Exit {
+    match (outcome.complete, outcome.is_blocked()) {
+        (false, _) => Exit::Incomplete,
+        (true, true) => Exit::Usage,
+        (true, false) => Exit::Done,
+    }
+}
+
+fn text(outcome: &CheckOutcome) -> String {
+    let mut text = String::new();
+    for store in &outcome.stores {
+        let resource = |identity: &Option<crate::model::Identity>| {
+            identity.as_ref().map_or("not reached".to_owned(), |identity| identity.resource.clone())
+        };
+        text += &format!("{}: {} <- {}\n", store.store, resource(&store.primary), resource(&store.dr));
+    }
+    if let Some((primary, dr, ttl)) = outcome.weights {
+        text += &format!("weights today: primary {primary}, dr {dr}, TTL {ttl} s\n");
+    }
+    text += &output::findings(&outcome.findings);
+    text += match exit_of(outcome) {
+        Exit::Done => "ready: nothing blocks\n",
+        Exit::Incomplete => "not everything could be looked at\n",
+        _ => "blocked: see above\n",
+    };
+    text
+}

@@ -1,0 +1,32 @@
+//! `failback completions` and `failback man`.
+
+use std::io::Write;
+
+use clap::CommandFactory;
+
+use super::Ended;
+use crate::cli::args::Arguments;
+use crate::cli::exit::{Exit, Failure};
+
+pub fn completions(shell: clap_complete::Shell) -> Ended {
+    let mut text = Vec::new();
+    clap_complete::generate(shell, &mut Arguments::command(), "failback", &mut text);
+    write(&text)
+}
+
+pub fn man() -> Ended {
+    let mut text = Vec::new();
+    let mut command = Arguments::command();
+    let failed = |error| Failure::plain(Exit::Incomplete, error);
+    clap_mangen::Man::new(command.clone()).render(&mut text).map_err(failed)?;
+    command.build();
+    for subcommand in command.get_subcommands().filter(|subcommand| !subcommand.is_hide_set()) {
+        clap_mangen::Man::new(subcommand.clone()).render(&mut text).map_err(failed)?;
+    }
+    write(&text)
+}
+
+fn write(text: &[u8]) -> Ended {
+    std::io::stdout().lock().write_all(text).map_err(|error| Failure::plain(Exit::Incomplete, error))?;
+    Ok(Exit::Done)
+}

@@ -1,0 +1,138 @@
+//! One file per command.
+
+mod certificate;
+mod check;
+mod checkpoint;
+mod cutover;
+mod diff;
+pub mod drill;
+mod manual;
+mod plan;
+mod replay;
+mod report;
+mod undo;
+mod verify;
+
+use std::io::{IsTerminal, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use serde_json::Value as Json;
+
+use super::args::{Arguments, Command, Global};
+use super::exit::{Exit, Failure};
+use super::{SystemClock, progress};
+use crate::plan::{Allowances, Rulings};
+use crate::profile::Profile;
+use crate::session::{Options, Session, Surroundings};
+use crate::store::memory::MemoryRegistry;
+
+/// What a command gives.
+pub type Ended = Result<Exit, Failure>;
+
+/// Runs a command.
+pub async fn run(arguments: Arguments) -> Ended {
+    let Arguments { command, global } = arguments;
+    match command {
+        Command::Check { profile } => check::run(&profile, &global).await,
+        Command::Diff { profile } => diff::run(&profile, &global).await,
+        Command::Plan { profile, allow, decisions } => {
+            plan::run(&profile, allow.into(), decisions.as_deref(), &global).await
+        }
+        Command::Replay { profile, apply, freeze, allow } => {
+            replay::run(&profile, apply, freeze, allow.into(), &global).await
+        }
+        Command::Verify { profile, freeze, undone } => verify::run(&profile, freeze, undone, &global).await,
+        Command::Cutover { profile, certificate, retreat } => {
+            cutover::run(&profile, certificate, retreat, &global).await
+        }
+        Command::Undo { profile } => undo::run(&profile, &global).await,
+        Command::Report { profile, format } => report::run(&profile, format, &global),
+        Command::Checkpoint { profile, name } => checkpoint::run(&profile, &name, &global).await,
+        Command::Certificate { file, manifest } => certificate::run(&file, manifest.as_deref(), &global),
+        Command::Drill(arguments) => drill::run(arguments, &global).await,
+        Command::Completions { shell } => manual::completions(shell),
+        Command::Man => manual::man(),
+    }
+}
+
+impl From<super::args::Allow> for Allowances {
+    fn from(allow: super::args::Allow) -> Allowances {
+        let super::args::Allow { deletes, overwrites, empty_dr, everything, base_age } = allow;
+        Allowances { deletes, overwrites, empty_dr, everything, base_age }
+    }
+}
+
+/// Where everything is kept by default, below the current folder.
+const HOME: &str = ".failback";
+
+fn load(path: &Path) -> Result<(Profile, String), Failure> {
+    let environment = |name: &str| std::env::var(name).ok();
+    let profile = Profile::load(path, &environment).map_err(|error| Failure::plain(Exit::Usage, error))?;
+    let text = std::fs::read_to_string(path).map_err(|error| Failure::plain(Exit::Usage, error))?;
+    Ok((profile, text))
+}
+
+fn session_folder(profile: &Profile, global: &Global) -> PathBuf {
+    global.session.clone().unwrap_or_else(|| Path::new(HOME).join(&profile.name))
+}
+
+/// Opens the session of a profile for a command.
+fn open(path: &Path, global: &Global, allowances: Allowances, rulings: Rulings) -> Result<Session, Failure> {
+    let (profile, text) = load(path)?;
+    let folder = session_folder(&profile, global);
+    let options = Options { stores: global.stores.clone(), allowances, rulings };
+    let around = Surroundings {
+        clock: Arc::new(SystemClock),
+        progress: progress::progress(global.quiet),
+        memory: MemoryRegistry::new(),
+        checkpoints: Path::new(HOME).join("checkpoints"),
+    };
+    Ok(Session::open(&folder, profile, &text, options, around)?)
+}
+
+/// Runs a session command between its begin and end events.
+async fn recorded<T>(
+    session: &Session,
+    command: &str,
+    work: impl Future<Output = Result<T, Failure>>,
+    exit_of: impl Fn(&T) -> Exit,
+) -> Result<(T, Exit), Failure> {
+    session.begin(command)?;
+    match work.await {
+        Ok(outcome) => {
+            let exit = exit_of(&outcome);
+            session.end(command, exit as u8)?;
+            Ok((outcome, exit))
+        }
+        Err(failure) => {
+            session.end(command, failure.exit as u8)?;
+            Err(failure)
+        }
+    }
+}
+
+/// Prints a JSON document when asked for, else the text.
+fn print(global: &Global, document: impl FnOnce() -> Json, text: impl FnOnce() -> String) {
+    let output = if global.json { format!("{}\n", document()) } else { text() };
+    // A reader that has gone away (`| head`) is no failure of the command.
+    let _ = std::io::stdout().lock().write_all(output.as_bytes());
+}
+
+/// Asks before something is changed: `--yes`, or `yes` typed at a terminal.
+fn confirm(global: &Global, what: &str) -> Result<(), Failure> {
+    if global.yes {
+        return Ok(());
+    }
+    if !std::io::stdin().is_terminal() {
+        let error = format!("this will {what}, and there is nobody to ask");
+        return Err(Failure::hinted(Exit::Usage, error, "add --yes when that is what you want"));
+    }
+    eprint!("This will {what}. Type yes to go on: ");
+    let mut answer = String::new();
+    std::io::stdin().read_line(&mut answer).map_err(|error| Failure::plain(Exit::Usage, error))?;
+    match answer.trim() {
+        "yes" => Ok(()),
+        _ => Err(Failure::plain(Exit::Usage, "not confirmed; nothing was changed")),
+    }
+}

@@ -1,0 +1,46 @@
+//! `failback undo`.
+
+use std::path::Path;
+
+use serde_json::json;
+
+use super::{Ended, confirm, open, print, recorded};
+use crate::cli::args::Global;
+use crate::cli::exit::Exit;
+use crate::cli::output::{self, number};
+use crate::session::UndoOutcome;
+
+pub async fn run(profile: &Path, global: &Global) -> Ended {
+    let session = open(profile, global, Default::default(), Default::default())?;
+    confirm(global, "restore the primary to what it was before the replay")?;
+    let work = async { Ok(session.undo().await?) };
+    let exit_of = |outcome: &UndoOutcome| if outcome.refused() > 0 { Exit::Undecided } else { Exit::Done };
+    let (outcome, exit) = recorded(&session, "undo", work, exit_of).await?;
+    print(
+        global,
+        || {
+            let stores = outcome.stores.iter().map(|(store, undone)| json!({"name": store, "undo": undone}));
+            json!({
+                "format": 1, "command": "undo", "profile": session.profile().name,
+                "refused": outcome.refused(), "stores": stores.collect::<Vec<_>>(),
+            })
+        },
+        || {
+            let rows: Vec<Vec<String>> = outcome
+                .stores
+                .iter()
+                .map(|(store, undone)| {
+                    let numbers = [undone.restored, undone.already, undone.refused].map(number);
+                    [vec![store.to_string()], numbers.to_vec()].concat()
+                })
+                .collect();
+            let mut text = output::table(&["store", "restored", "already", "refused"], &rows);
+            text += match outcome.refused() {
+                0 => "next: failback verify --undone proves that the primary is what it was\n",
+                _ => "refused items changed since the replay and were left as they are\n",
+            };
+            text
+        },
+    );
+    Ok(exit)
+}

@@ -1,0 +1,103 @@
+//! `failback verify`.
+
+use std::path::Path;
+
+use serde_json::json;
+
+use super::{Ended, confirm, open, print, recorded};
+use crate::cli::args::Global;
+use crate::cli::exit::Exit;
+use crate::cli::output::{self, number};
+use crate::session::{Session, UndoneOutcome, VerifyOutcome};
+
+pub async fn run(profile: &Path, freeze: bool, undone: bool, global: &Global) -> Ended {
+    let session = open(profile, global, Default::default(), Default::default())?;
+    if undone {
+        return run_undone(&session, global).await;
+    }
+    if freeze {
+        confirm(global, "stop writes in DR")?;
+    }
+    let work = async {
+        if freeze {
+            let frozen = session.freeze().await?;
+            eprintln!("frozen: {}", frozen.evidence.detail);
+        }
+        Ok(session.verify().await?)
+    };
+    let exit_of = |outcome: &VerifyOutcome| if outcome.at_parity() { Exit::Done } else { Exit::Differs };
+    let (outcome, exit) = recorded(&session, "verify", work, exit_of).await?;
+    print(
+        global,
+        || {
+            json!({
+                "format": 1, "command": "verify", "profile": session.profile().name, "parity": outcome.at_parity(),
+                "fence": outcome.fence, "stores": outcome.stores, "certificate": outcome.certificate,
+            })
+        },
+        || text(&outcome),
+    );
+    Ok(exit)
+}
+
+fn text(outcome: &VerifyOutcome) -> String {
+    let header = ["store", "primary", "dr", "accepted", "differ", "root"];
+    let rows: Vec<Vec<String>> = outcome
+        .stores
+        .iter()
+        .map(|store| {
+            let comparison = &store.comparison;
+            vec![
+                comparison.store.to_string(),
+                number(comparison.primary.items),
+                number(comparison.dr.items),
+                number(store.accepted),
+                number(store.unaccepted),
+                match comparison.primary.root == comparison.dr.root {
+                    true => format!("{} on both sides", &comparison.primary.root.to_string()[..12]),
+                    false => "differs".into(),
+                },
+            ]
+        })
+        .collect();
+    let mut text = output::table(&header, &rows);
+    for store in &outcome.stores {
+        for difference in &store.listed {
+            text += &format!("differs: {difference}\n");
+        }
+        for counter in &store.counters_behind {
+            text += &format!("{}: sequence {counter} lags behind dr\n", store.comparison.store);
+        }
+    }
+    text += &format!("fence: {}\n", outcome.fence.detail);
+    text += &match &outcome.certificate {
+        Some(path) => format!("AT PARITY; certificate {}; next: failback cutover\n", path.display()),
+        None => "NOT AT PARITY; next: failback plan\n".to_owned(),
+    };
+    text
+}
+
+async fn run_undone(session: &Session, global: &Global) -> Ended {
+    let work = async { Ok(session.verify_undone().await?) };
+    let exit_of = |outcome: &UndoneOutcome| if outcome.is_as_before() { Exit::Done } else { Exit::Differs };
+    let (outcome, exit) = recorded(session, "verify --undone", work, exit_of).await?;
+    print(
+        global,
+        || {
+            let stores = outcome.stores.iter();
+            let stores = stores.map(|(store, before, now)| json!({"name": store, "root_before": before, "root": now}));
+            json!({
+                "format": 1, "command": "verify", "profile": session.profile().name,
+                "undone": outcome.is_as_before(), "stores": stores.collect::<Vec<_>>(),
+            })
+        },
+        || {
+            let line = |(store, before, now): &(crate::model::StoreId, crate::model::Digest, crate::model::Digest)| {
+                let word = if before == now { "as before" } else { "DIFFERS from before" };
+                format!("{store}: {word}, root {now}\n")
+            };
+            outcome.stores.iter().map(line).collect()
+        },
+    );
+    Ok(exit)
+}

@@ -1,0 +1,90 @@
+//! The command line: arguments, one file per command, exit codes and messages.
+//!
+//! Data goes to stdout, everything else to stderr. Errors say what happened, what is safe and what to type next.
+
+mod args;
+mod clock;
+mod commands;
+mod exit;
+mod output;
+mod progress;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+pub use args::{Arguments, Command};
+pub use clock::SystemClock;
+pub use exit::Exit;
+
+use exit::Failure;
+
+/// Runs the command line and gives its exit code.
+pub fn main() -> ExitCode {
+    // Both TLS users of this process share one cryptography provider; installing it again is harmless.
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            // Help and version are no errors to clap, and print to stdout.
+            let _ = error.print();
+            let code = if error.use_stderr() { Exit::Usage } else { Exit::Done };
+            return code.into();
+        }
+    };
+    log_to_stderr(arguments.global.verbose, arguments.global.quiet);
+    run(arguments).into()
+}
+
+fn run(arguments: Arguments) -> Exit {
+    // The supervisor ends with its parent and must not be a thread among others when it starts servers.
+    if let Some(exit) = commands::drill::supervise(&arguments.command) {
+        return exit;
+    }
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return exit::report(&Failure::plain(Exit::Incomplete, error), &arguments.global),
+    };
+    let global = arguments.global.clone();
+    let ended = runtime.block_on(async {
+        tokio::select! {
+            biased;
+            signal = interrupted() => {
+                eprintln!("\ninterrupted by {signal}: nothing is lost, run the same command again to resume");
+                Ok(Exit::Interrupted)
+            }
+            ended = commands::run(arguments) => ended,
+        }
+    });
+    // Blocking work that is under way is abandoned: it only reads.
+    runtime.shutdown_background();
+    ended.unwrap_or_else(|failure| exit::report(&failure, &global))
+}
+
+/// Returns when the process is asked to end.
+async fn interrupted() -> &'static str {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut terminated = signal(SignalKind::terminate()).ok();
+    let mut hung_up = signal(SignalKind::hangup()).ok();
+    let wait = async |signal: &mut Option<tokio::signal::unix::Signal>| match signal {
+        Some(signal) => signal.recv().await,
+        None => std::future::pending().await,
+    };
+    tokio::select! {
+        _ = tokio::signal::ctrl_c() => "SIGINT",
+        _ = wait(&mut terminated) => "SIGTERM",
+        _ = wait(&mut hung_up) => "SIGHUP",
+    }
+}
+
+fn log_to_stderr(verbose: u8, quiet: bool) {
+    let level = match (quiet, verbose) {
+        (true, _) => "off",
+        (false, 0) => "failback=warn",
+        (false, 1) => "failback=info",
+        (false, _) => "failback=debug,aws_config=info",
+    };
+    let filter = tracing_subscriber::EnvFilter::new(level);
+    // A second subscriber can only be set in tests, where the first stays.
+    let _ = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).without_time().try_init();
+}

@@ -1,0 +1,108 @@
+//! What commands print.
+
+use serde_json::{Value as Json, json};
+
+use crate::compare::Comparison;
+use crate::store::{Finding, Level};
+
+/// A number with a comma every three digits.
+pub fn number(number: u64) -> String {
+    let digits = number.to_string();
+    let mut grouped = String::new();
+    for (at, digit) in digits.chars().enumerate() {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
+            grouped.push(',');
+        }
+        grouped.push(digit);
+    }
+    grouped
+}
+
+/// A table with a header, columns aligned, numbers to the right.
+pub fn table(header: &[&str], rows: &[Vec<String>]) -> String {
+    let widths: Vec<usize> = (0..header.len())
+        .map(|column| {
+            let cells = rows.iter().map(|row| row[column].chars().count());
+            cells.chain([header[column].chars().count()]).max().unwrap_or(0)
+        })
+        .collect();
+    let is_number = |cell: &str| cell.chars().all(|c| c.is_ascii_digit() || c == ',') && !cell.is_empty();
+    let line = |cells: Vec<&str>, like: Option<&Vec<String>>| {
+        let padded = cells.iter().enumerate().map(|(column, cell)| {
+            let width = widths[column];
+            let right = is_number(like.map_or(cell, |row| row[column].as_str()));
+            if right { format!("{cell:>width$}") } else { format!("{cell:<width$}") }
+        });
+        padded.collect::<Vec<_>>().join("  ").trim_end().to_owned() + "\n"
+    };
+    let mut text = line(header.to_vec(), rows.first());
+    for row in rows {
+        text += &line(row.iter().map(String::as_str).collect(), Some(row));
+    }
+    text
+}
+
+/// The comparisons as the command-line contract says.
+pub fn stores_json(stores: &[Comparison]) -> Json {
+    let side = |side: &crate::compare::SideSummary| json!({"items": side.items, "root": side.root, "resource": side.identity.resource});
+    let store = |comparison: &Comparison| {
+        let verdicts: serde_json::Map<String, Json> =
+            comparison.verdicts.words().into_iter().map(|(word, count)| (word.to_owned(), json!(count))).collect();
+        json!({
+            "name": comparison.store,
+            "kind": comparison.kind,
+            "complete": true,
+            "primary": side(&comparison.primary),
+            "dr": side(&comparison.dr),
+            "base": comparison.base.as_ref().map(|base| json!({"kind": base.kind, "items": base.items, "as_of": base.as_of})),
+            "verdicts": verdicts,
+            "delta": comparison.delta,
+            "not_checked": comparison.not_checked,
+        })
+    };
+    Json::Array(stores.iter().map(store).collect())
+}
+
+/// The comparisons as a table.
+pub fn stores_table(stores: &[Comparison]) -> String {
+    let header = ["store", "primary", "dr", "base", "dr-only", "stranded", "conflict", "unattributed", "expired"];
+    let rows: Vec<Vec<String>> = stores
+        .iter()
+        .map(|comparison| {
+            let counts = comparison.verdicts.words();
+            let base = comparison.base.as_ref().map_or("none".to_owned(), |base| number(base.items));
+            let mut row =
+                vec![comparison.store.to_string(), number(comparison.primary.items), number(comparison.dr.items), base];
+            row.extend(counts.into_iter().skip(2).map(|(_, count)| number(count)));
+            row
+        })
+        .collect();
+    table(&header, &rows)
+}
+
+/// Findings, one line each, with their hints.
+pub fn findings(findings: &[Finding]) -> String {
+    let mut text = String::new();
+    for Finding { level, subject, what, hint } in findings {
+        let word = match level {
+            Level::Blocker => "BLOCKER",
+            Level::Warning => "warning",
+            Level::Note => "note",
+        };
+        text += &format!("{word:<8} {subject}: {what}\n");
+        text += &hint.as_ref().map_or(String::new(), |hint| format!("         -> {hint}\n"));
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_and_tables_read_well() {
+        assert_eq!([number(0), number(999), number(1_000), number(1_204_567)], ["0", "999", "1,000", "1,204,567"]);
+        let rows = vec![vec!["orders".to_owned(), "1,200".to_owned()], vec!["media".to_owned(), "7".to_owned()]];
+        assert_eq!(table(&["store", "items"], &rows), "store   items\norders  1,200\nmedia       7\n");
+    }
+}

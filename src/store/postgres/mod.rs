@@ -1,0 +1,169 @@
+//! PostgreSQL: rows of tables, read in one snapshot that several connections share.
+//!
+//! Contents are exact output text under pinned session settings. Not compared: large objects, views, roles and grants,
+//! and the contents of anything but ordinary and partitioned tables.
+
+mod catalog;
+mod connect;
+mod counters;
+mod fault;
+mod fetch;
+mod names;
+mod pool;
+mod row;
+mod scan;
+mod shape;
+
+use std::sync::{Arc, PoisonError, RwLock};
+
+use async_trait::async_trait;
+
+use self::catalog::Catalog;
+use self::connect::Target;
+use self::pool::Pool;
+use super::{BodySource, Counter, Depth, Finding, Level, ReadStore, Result, Scan, Shape};
+use crate::model::{Identity, Item, Key, Side, StoreId, StoreKind};
+use crate::profile::{DatabaseProfile, SideProfile};
+
+/// Tables of one PostgreSQL database.
+pub struct PostgresStore {
+    id: StoreId,
+    reached: SideProfile,
+    patterns: Vec<String>,
+    pool: Arc<Pool>,
+    catalog: RwLock<Arc<Catalog>>,
+}
+
+impl PostgresStore {
+    /// Connects and reads the catalog; every side but the primary is held read-only by its session.
+    ///
+    /// `tables` are `schema.table` patterns with `*` and `?`.
+    ///
+    /// # Errors
+    ///
+    /// `Missing`, `Denied`, `Unreachable` or `Unfit`, as the database, RDS or the profile has it.
+    pub async fn connect(
+        id: StoreId,
+        side: Side,
+        reached: &SideProfile,
+        database: &DatabaseProfile,
+        tables: &[String],
+    ) -> Result<PostgresStore> {
+        let pool = Pool::new(Target::resolve(reached, database, side != Side::Primary).await?);
+        let lease = pool.lease().await?;
+        let catalog = RwLock::new(Arc::new(catalog::load(&lease, tables).await?));
+        lease.give_back();
+        Ok(PostgresStore { id, reached: reached.clone(), patterns: tables.to_vec(), pool, catalog })
+    }
+
+    fn catalog(&self) -> Arc<Catalog> {
+        self.catalog.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn keep(&self, catalog: Arc<Catalog>) {
+        *self.catalog.write().unwrap_or_else(PoisonError::into_inner) = catalog;
+    }
+}
+
+impl BodySource for PostgresStore {}
+
+#[async_trait]
+impl ReadStore for PostgresStore {
+    fn id(&self) -> &StoreId {
+        &self.id
+    }
+
+    fn kind(&self) -> StoreKind {
+        StoreKind::Postgres
+    }
+
+    async fn identity(&self) -> Result<Identity> {
+        let lease = self.pool.lease().await?;
+        // A restored copy keeps the system identifier, so the server's own address is part of the identity.
+        let sql = "SELECT (SELECT system_identifier::text FROM pg_control_system()), oid::text,
+          coalesce(host(inet_server_addr()), 'socket') || ':' || coalesce(inet_server_port()::text, '')
+          FROM pg_database WHERE datname = current_database()";
+        let failed = |error| fault::store_error("cannot ask which database this is", &error);
+        let row = lease.query_typed_one(sql, &[]).await.map_err(failed)?;
+        lease.give_back();
+        let (system, database, address): (String, String, String) = (row.get(0), row.get(1), row.get(2));
+        let server = self.pool.target.rds_id.clone().unwrap_or(address);
+        Ok(Identity {
+            kind: StoreKind::Postgres,
+            resource: format!("postgres {}", self.pool.target.place),
+            id: format!("{system}:{database}@{server}"),
+            region: Some(self.reached.region.clone()),
+            account: self.reached.account.clone(),
+        })
+    }
+
+    async fn shape(&self) -> Result<Shape> {
+        let lease = self.pool.lease().await?;
+        let catalog = Arc::new(catalog::load(&lease, &self.patterns).await?);
+        let sql = "SELECT (current_setting('server_version_num')::int / 10000)::text";
+        let failed = |error| fault::store_error("cannot ask for the server's version", &error);
+        let row = lease.query_typed_one(sql, &[]).await.map_err(failed)?;
+        lease.give_back();
+        self.keep(catalog.clone());
+        Ok(shape::shape(&catalog, row.get(0)))
+    }
+
+    async fn check(&self) -> Vec<Finding> {
+        let catalog = self.catalog();
+        let subject = format!("{} {}", self.id, self.pool.target.place);
+        let mut findings = Vec::new();
+        let mut add = |level, what: String| findings.push(Finding::new(level, subject.clone(), what));
+        for pattern in &catalog.idle_patterns {
+            add(Level::Blocker, format!("no table matches {pattern}"));
+        }
+        for table in &catalog.empty_tables {
+            add(Level::Warning, format!("{table} has no columns and is not compared"));
+        }
+        for table in &catalog.tables {
+            if table.key.is_empty() {
+                add(Level::Warning, format!("{} has no primary key: compared as a multiset, never written", table.name));
+            }
+            if table.is_unlogged {
+                add(Level::Warning, format!("{} is unlogged and is lost in a crash", table.name));
+            }
+            if table.has_row_security {
+                add(Level::Warning, format!("{} has row security: reading fails unless the role bypasses it", table.name));
+            }
+        }
+        if let Err(error) = self.identity().await {
+            add(Level::Blocker, error.to_string());
+        }
+        findings
+    }
+
+    fn not_checked(&self) -> Vec<String> {
+        ["large objects", "views and materialized views", "roles and grants", "indexes and functions"]
+            .map(str::to_owned)
+            .to_vec()
+    }
+
+    async fn begin_scan(&self, partitions: usize) -> Result<Box<dyn Scan + '_>> {
+        let (catalog, scan) = scan::begin(&self.pool, &self.patterns, partitions).await?;
+        self.keep(catalog);
+        Ok(Box::new(scan))
+    }
+
+    async fn fetch(&self, keys: &[Key], _depth: Depth) -> Result<Vec<Option<Item>>> {
+        let lease = self.pool.lease().await?;
+        let items = fetch::fetch(&lease, &self.catalog(), keys).await?;
+        lease.give_back();
+        Ok(items)
+    }
+
+    async fn counters(&self) -> Result<Vec<Counter>> {
+        let lease = self.pool.lease().await?;
+        let counters = counters::read(&lease, &self.catalog()).await?;
+        lease.give_back();
+        Ok(counters)
+    }
+
+    fn rank(&self, key: &Key) -> u32 {
+        let table = row::key_parts(key).ok().map(|(table, _)| table);
+        table.and_then(|name| self.catalog().table(&name).map(|table| table.rank)).unwrap_or(0)
+    }
+}
