@@ -343,14 +343,9 @@ impl Rehearsal<'_> {
     }
 
     fn report(&mut self, session: &Session) -> Result<()> {
-        let profile = session.profile();
-        let context = ReportContext {
-            profile: profile.name.clone(),
-            disaster_at: profile.disaster_at,
-            dr_as_of: profile.dr_as_of,
-            generated_at: self.drill.clock.now(),
-            session: session.folder().display().to_string(),
-        };
+        let file = self.drill.folder.join("profile.toml");
+        let (profile, folder, now) = (session.profile(), session.folder(), self.drill.clock.now());
+        let context = ReportContext::of(profile, &file.to_string_lossy(), folder, now, session.kept()?);
         let path = self.drill.folder.join("report.md");
         let text = markdown(&session.state()?, &context);
         std::fs::write(&path, text).map_err(|source| DrillError::File { path, source })

@@ -19,8 +19,12 @@ pub use markdown::markdown;
 pub use next::next_action;
 pub use verdict::{VerdictSentence, verdict};
 
+use std::path::Path;
+
 use crate::model::Timestamp;
 use crate::plan::Kept;
+use crate::profile::Profile;
+use crate::session::NewestKept;
 
 /// What a report needs beside the session's state.
 #[derive(Debug, Clone, Default)]
@@ -49,6 +53,28 @@ pub struct ReportContext {
     pub accepted_file: Option<String>,
     /// The file of all held items, where a plan wrote one.
     pub held_file: Option<String>,
+}
+
+impl ReportContext {
+    /// The context of a session in `folder` whose profile was read from `file`.
+    pub fn of(profile: &Profile, file: &str, folder: &Path, now: Timestamp, kept: NewestKept) -> ReportContext {
+        let NewestKept { held, accepted } = kept;
+        let beside = |name: &str| Some(folder.join(name).display().to_string());
+        ReportContext {
+            profile: profile.name.clone(),
+            profile_file: file.to_owned(),
+            stores: profile.stores.iter().map(|store| store.name.clone()).collect(),
+            disaster_at: profile.disaster_at,
+            dr_as_of: profile.dr_as_of,
+            certificate_age_seconds_max: profile.cutover.as_ref().map(|cutover| cutover.certificate_age_seconds_max),
+            generated_at: now,
+            session: folder.display().to_string(),
+            accepted_file: if accepted.is_empty() { None } else { beside("accepted.ndjson") },
+            held_file: if held.is_empty() { None } else { beside("held.ndjson") },
+            accepted,
+            held,
+        }
+    }
 }
 
 impl ReportContext {

@@ -25,7 +25,7 @@ pub use diff::DiffOutcome;
 pub use error::SessionError;
 pub use freeze::FreezeOutcome;
 pub use open::open_pair;
-pub use planning::{PlanOutcome, PlanSummary, StorePlan};
+pub use planning::{NewestKept, PlanOutcome, PlanSummary, StorePlan, newest_kept};
 pub use replaying::{ReplayOutcome, StoreReplay, UndoOutcome};
 pub use state::SessionState;
 pub use verifying::{StoreVerification, UndoneOutcome, VerifyOutcome};

@@ -26,19 +26,19 @@ const IMPORTS: &[(&str, &[&str])] = &[
     ("main", &["cli"]),
 ];
 
-const BELOW_SESSION: &[&str] = &[
-    "model", "profile", "digest", "store", "diff", "compare", "plan", "journal", "replay", "verify", "cutover",
-];
+const BELOW_SESSION: &[&str] =
+    &["model", "profile", "digest", "store", "diff", "compare", "plan", "journal", "replay", "verify", "cutover"];
 const BELOW_REPORT: &[&str] = &[
-    "model", "profile", "digest", "store", "diff", "compare", "plan", "journal", "replay", "verify", "cutover", "session",
+    "model", "profile", "digest", "store", "diff", "compare", "plan", "journal", "replay", "verify", "cutover",
+    "session",
 ];
 const BELOW_DRILL: &[&str] = &[
-    "model", "profile", "digest", "store", "diff", "compare", "plan", "journal", "replay", "verify", "cutover", "session",
-    "report",
+    "model", "profile", "digest", "store", "diff", "compare", "plan", "journal", "replay", "verify", "cutover",
+    "session", "report",
 ];
 const ALL: &[&str] = &[
-    "model", "profile", "digest", "store", "diff", "compare", "plan", "journal", "replay", "verify", "cutover", "session",
-    "report", "drill", "tui", "cli",
+    "model", "profile", "digest", "store", "diff", "compare", "plan", "journal", "replay", "verify", "cutover",
+    "session", "report", "drill", "tui", "cli",
 ];
 
 /// Code that only computes: a folder, or one file.
@@ -139,7 +139,8 @@ fn hashes_then_quote(chars: &[char], at: usize) -> Option<usize> {
 
 fn raw_end(chars: &[char], at: usize) -> usize {
     let hashes = hashes_then_quote(chars, at + 1).unwrap_or(0);
-    let is_end = |i: &usize| chars[*i] == '"' && chars[i + 1..].iter().take(hashes).filter(|c| **c == '#').count() == hashes;
+    let is_end =
+        |i: &usize| chars[*i] == '"' && chars[i + 1..].iter().take(hashes).filter(|c| **c == '#').count() == hashes;
     (at + 2 + hashes..chars.len()).find(is_end).map_or(chars.len(), |i| i + 1 + hashes)
 }
 
@@ -225,19 +226,21 @@ fn impurities(source: &Source) -> Vec<String> {
     }
     let code = &source.code;
     let ends = |at: usize| !code[at..].chars().next().is_some_and(is_word);
-    let named = |word: &&&str| code.match_indices(**word).any(|(at, word)| {
-        let is_start = !code[..at].chars().next_back().is_some_and(is_word);
-        is_start && ends(at + word.len())
-    });
+    let named = |word: &&&str| {
+        code.match_indices(**word).any(|(at, word)| {
+            let is_start = !code[..at].chars().next_back().is_some_and(is_word);
+            is_start && ends(at + word.len())
+        })
+    };
     let words = IMPURE_WORDS.iter().chain(IMPURE_PATHS).filter(named).map(|word| (*word).to_owned());
     let std = heads_after(code, "std::").into_iter().filter(|head| IMPURE_STD.contains(&head.as_str()));
     words.chain(std.map(|head| format!("std::{head}"))).map(|what| format!("{}: {what}", source.path)).collect()
 }
 
 fn strays(source: &Source) -> Vec<String> {
-    let names = |start: &str| source.code.match_indices(start).any(|(at, _)| {
-        !source.code[..at].chars().next_back().is_some_and(is_word)
-    });
+    let names = |start: &str| {
+        source.code.match_indices(start).any(|(at, _)| !source.code[..at].chars().next_back().is_some_and(is_word))
+    };
     let stray = HOMES.iter().filter(|(start, homes)| names(start) && !source.is_in(homes));
     stray.map(|(start, _)| format!("{}: names {start}", source.path)).collect()
 }

@@ -70,7 +70,8 @@ fn customer(number: u32) -> String {
 }
 
 fn row_key(number: u32) -> Row {
-    let attributes = [("customer", AttributeValue::S(customer(number))), ("number", AttributeValue::N(number.to_string()))];
+    let attributes =
+        [("customer", AttributeValue::S(customer(number))), ("number", AttributeValue::N(number.to_string()))];
     attributes.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
 }
 
