@@ -97,6 +97,14 @@ pub(super) struct ForeignKey {
     pub(super) on_update: String,
 }
 
+impl ForeignKey {
+    /// Whether it refers to that column of the parent.
+    pub(super) fn has_parent_column(&self, name: &str) -> bool {
+        // The server quotes an identifier only where it must be.
+        self.parent_columns.iter().any(|column| column == name || *column == names::quoted(name))
+    }
+}
+
 /// A unique constraint that is checked by a trigger, and so not at all under the replica role.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct DeferrableUnique {

@@ -42,7 +42,8 @@ impl DatabaseProfile {
 pub(super) struct Target {
     config: Config,
     tls: Option<MakeRustlsConnect>,
-    read_only: bool,
+    /// Whether every transaction is read-only: true of every side but the primary.
+    pub(super) read_only: bool,
     /// `host:port/database`, for people.
     pub(super) place: String,
     /// The resource id RDS gives, where it was asked.

@@ -3,25 +3,33 @@
 //! Contents are exact output text under pinned session settings. Not compared: large objects, views, roles and grants,
 //! and the contents of anything but ordinary and partitioned tables.
 
+mod apply;
 mod catalog;
 mod connect;
 mod counters;
 mod fault;
 mod fetch;
+mod guard;
 mod names;
 mod pool;
 mod row;
 mod scan;
 mod shape;
+mod statement;
 
 use std::sync::{Arc, PoisonError, RwLock};
 
 use async_trait::async_trait;
+use tokio::sync::OnceCell;
 
+use self::apply::Writer;
 use self::catalog::Catalog;
 use self::connect::Target;
-use self::pool::Pool;
-use super::{BodySource, Counter, Depth, Finding, Level, ReadStore, Result, Scan, Shape};
+use self::pool::{Lease, Pool};
+use super::{
+    BodySource, Counter, Depth, ErrorKind, Finding, GuardedWrite, Level, Outcome, ReadStore, Result, Scan, Shape, StoreError,
+    WriteStore,
+};
 use crate::model::{Identity, Item, Key, Side, StoreId, StoreKind};
 use crate::profile::{DatabaseProfile, SideProfile};
 
@@ -32,6 +40,8 @@ pub struct PostgresStore {
     patterns: Vec<String>,
     pool: Arc<Pool>,
     catalog: RwLock<Arc<Catalog>>,
+    /// Whether the role may switch off foreign keys and triggers; asked once.
+    is_replica: OnceCell<bool>,
 }
 
 impl PostgresStore {
@@ -53,7 +63,7 @@ impl PostgresStore {
         let lease = pool.lease().await?;
         let catalog = RwLock::new(Arc::new(catalog::load(&lease, tables).await?));
         lease.give_back();
-        Ok(PostgresStore { id, reached: reached.clone(), patterns: tables.to_vec(), pool, catalog })
+        Ok(PostgresStore { id, reached: reached.clone(), patterns: tables.to_vec(), pool, catalog, is_replica: OnceCell::new() })
     }
 
     fn catalog(&self) -> Arc<Catalog> {
@@ -62,6 +72,20 @@ impl PostgresStore {
 
     fn keep(&self, catalog: Arc<Catalog>) {
         *self.catalog.write().unwrap_or_else(PoisonError::into_inner) = catalog;
+    }
+}
+
+impl PostgresStore {
+    fn writable(&self) -> Result<()> {
+        if self.pool.target.read_only {
+            let what = format!("{} {}: only the primary is ever written", self.id, self.pool.target.place);
+            return Err(StoreError::new(ErrorKind::Unfit, what));
+        }
+        Ok(())
+    }
+
+    async fn is_replica(&self, lease: &Lease) -> Result<bool> {
+        self.is_replica.get_or_try_init(|| apply::may_be_replica(lease)).await.copied()
     }
 }
 
@@ -165,5 +189,17 @@ impl ReadStore for PostgresStore {
     fn rank(&self, key: &Key) -> u32 {
         let table = row::key_parts(key).ok().map(|(table, _)| table);
         table.and_then(|name| self.catalog().table(&name).map(|table| table.rank)).unwrap_or(0)
+    }
+}
+
+#[async_trait]
+impl WriteStore for PostgresStore {
+    async fn apply(&self, writes: &[GuardedWrite<'_>]) -> Result<Vec<Outcome>> {
+        self.writable()?;
+        let (lease, catalog) = (self.pool.lease().await?, self.catalog());
+        let is_replica = self.is_replica(&lease).await?;
+        let outcomes = Writer { client: &lease, catalog: &catalog, is_replica }.apply(writes).await?;
+        lease.give_back();
+        Ok(outcomes)
     }
 }

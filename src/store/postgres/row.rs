@@ -8,7 +8,7 @@ use crate::model::{Item, Key, Leaf, Value};
 use crate::store::{ErrorKind, Result, StoreError};
 
 /// Why the rows of some tables are left to a person.
-const NO_KEY: &str = "the table has no primary key: rows can be compared but not told apart";
+pub(super) const NO_KEY: &str = "the table has no primary key: rows can be compared but not told apart";
 
 /// An expression that gives exactly the output function's text, or NULL.
 ///

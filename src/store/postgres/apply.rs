@@ -1,0 +1,202 @@
+//! Guarded writes: rows are locked, compared, written and read again in one transaction.
+//!
+//! A batch is one transaction when all goes well. When the database objects to any row, every row gets a transaction of its
+//! own, so that one row's trouble is not another's.
+
+use std::collections::BTreeSet;
+
+use tokio_postgres::Client;
+use tokio_postgres::error::SqlState;
+
+use super::catalog::Catalog;
+use super::guard::{Job, Judgement, Task};
+use super::{fault, fetch, statement};
+use crate::model::{Item, Key};
+use crate::store::{ErrorKind, GuardedWrite, Outcome, Result, StoreError};
+
+/// Times a transaction is begun again after a deadlock or a lock that was not given.
+const ATTEMPTS_MAX: usize = 3;
+
+/// Actions of a foreign key that change the child: cascade, set null, set default.
+const FOLLOWS: [&str; 3] = ["c", "n", "d"];
+
+/// Why a transaction was rolled back.
+enum Failure {
+    /// Nothing can be said of any row.
+    Store(StoreError),
+    /// Another transaction was in the way: begin again.
+    Again(StoreError),
+    /// Another row stands in the way.
+    Blocked(String),
+    /// This row cannot be written.
+    Refused(String),
+}
+
+impl From<tokio_postgres::Error> for Failure {
+    fn from(error: tokio_postgres::Error) -> Failure {
+        let kind = fault::kind_of(&error);
+        let stopped = || fault::store_error("cannot write rows", &error);
+        let Some(db) = error.as_db_error() else { return Failure::Store(stopped()) };
+        match (db.code().code(), kind) {
+            ("23505" | "23503" | "23P01" | "23001", _) => Failure::Blocked(fault::words(&error)),
+            (_, ErrorKind::Throttled) => Failure::Again(stopped()),
+            (_, ErrorKind::Other) => Failure::Refused(fault::words(&error)),
+            _ => Failure::Store(stopped()),
+        }
+    }
+}
+
+impl From<StoreError> for Failure {
+    fn from(error: StoreError) -> Failure {
+        if error.kind == ErrorKind::Throttled { Failure::Again(error) } else { Failure::Store(error) }
+    }
+}
+
+/// Whether the role may take the replica role, under which foreign keys and ordinary triggers do not run.
+pub(super) async fn may_be_replica(client: &Client) -> Result<bool> {
+    let failed = |error: &tokio_postgres::Error| fault::store_error("cannot ask for the replica role", error);
+    let taken = client.batch_execute("BEGIN; SET LOCAL session_replication_role = replica").await;
+    client.batch_execute("ROLLBACK").await.map_err(|error| failed(&error))?;
+    match taken {
+        Ok(()) => Ok(true),
+        Err(error) if error.code() == Some(&SqlState::INSUFFICIENT_PRIVILEGE) => Ok(false),
+        Err(error) => Err(failed(&error)),
+    }
+}
+
+/// Writes rows over one connection.
+pub(super) struct Writer<'a> {
+    pub(super) client: &'a Client,
+    pub(super) catalog: &'a Catalog,
+    /// Whether foreign keys and triggers are switched off by the replica role.
+    pub(super) is_replica: bool,
+}
+
+/// What became of a transaction: an error of the store ends the whole batch.
+type Attempt = std::result::Result<Vec<Outcome>, Failure>;
+
+impl Writer<'_> {
+    /// Applies writes; an error leaves no transaction behind that could still commit.
+    pub(super) async fn apply(&self, writes: &[GuardedWrite<'_>]) -> Result<Vec<Outcome>> {
+        let jobs = writes.iter().map(|write| Job::new(self.catalog, write)).collect::<Result<Vec<Job<'_>>>>()?;
+        let keys: BTreeSet<&Key> = jobs.iter().map(|job| job.key).collect();
+        let all: Vec<&Job<'_>> = jobs.iter().collect();
+        if all.len() > 1
+            && keys.len() == all.len()
+            && let Ok(outcomes) = self.attempt(&all).await?
+        {
+            return Ok(outcomes);
+        }
+        let mut outcomes = Vec::with_capacity(jobs.len());
+        for job in all {
+            outcomes.push(self.alone(job).await?);
+        }
+        Ok(outcomes)
+    }
+
+    async fn alone(&self, job: &Job<'_>) -> Result<Outcome> {
+        Ok(match self.attempt(&[job]).await? {
+            Ok(mut outcomes) => outcomes.pop().expect("one job has one outcome"),
+            Err(Failure::Blocked(reason)) => self.blocked(job, reason).await?,
+            Err(Failure::Refused(reason)) => Outcome::Refused { found: None, reason },
+            Err(Failure::Store(error) | Failure::Again(error)) => return Err(error),
+        })
+    }
+
+    /// A row that came under the very key meanwhile is a guard that does not hold.
+    async fn blocked(&self, job: &Job<'_>, reason: String) -> Result<Outcome> {
+        let current = fetch::fetch(self.client, self.catalog, std::slice::from_ref(job.key)).await?.pop().flatten();
+        Ok(match job.judge(current.as_ref()) {
+            Judgement::Settled(outcome) => outcome,
+            Judgement::Write(_) => Outcome::Blocked { reason },
+        })
+    }
+
+    /// One transaction over all jobs, begun again where that may help; `Err` within `Ok` tells what was in the way.
+    async fn attempt(&self, jobs: &[&Job<'_>]) -> Result<Attempt> {
+        let mut attempts = 1;
+        loop {
+            let failure = match self.transaction(jobs).await {
+                Ok(outcomes) => return Ok(Ok(outcomes)),
+                Err(failure) => failure,
+            };
+            self.roll_back().await?;
+            match failure {
+                Failure::Again(_) if attempts < ATTEMPTS_MAX => attempts += 1,
+                Failure::Store(error) | Failure::Again(error) => return Err(error),
+                other => return Ok(Err(other)),
+            }
+        }
+    }
+
+    async fn transaction(&self, jobs: &[&Job<'_>]) -> Attempt {
+        self.begin().await?;
+        let keys: Vec<Key> = jobs.iter().filter(|job| job.held().is_none()).map(|job| job.key.clone()).collect();
+        let mut current = fetch::lock(self.client, self.catalog, &keys).await?.into_iter();
+        let (mut outcomes, mut written) = (Vec::with_capacity(jobs.len()), Vec::new());
+        for job in jobs {
+            let row = if job.held().is_none() { current.next().flatten() } else { None };
+            outcomes.push(match job.judge(row.as_ref()) {
+                Judgement::Settled(outcome) => outcome,
+                Judgement::Write(task) => {
+                    self.write(job, &task).await?;
+                    written.push(*job);
+                    Outcome::Applied
+                }
+            });
+        }
+        self.finish(&written).await?;
+        Ok(outcomes)
+    }
+
+    async fn write(&self, job: &Job<'_>, task: &Task) -> std::result::Result<(), Failure> {
+        if !self.is_replica {
+            self.spare_children(job, task).await?;
+        }
+        Ok(statement::write(self.client, job, task).await?)
+    }
+
+    /// Keeps a write from changing rows that no one asked to change: those that follow their parent by themselves.
+    ///
+    /// The lock on the parent keeps new children from coming before the transaction ends.
+    async fn spare_children(&self, job: &Job<'_>, task: &Task) -> std::result::Result<(), Failure> {
+        for reference in self.catalog.references_to(job.table.oid) {
+            let follows = match task {
+                Task::Insert => false,
+                Task::Delete | Task::Replace => FOLLOWS.contains(&reference.on_delete.as_str()),
+                Task::Update(changed) => {
+                    let is_key = |at: &usize| reference.has_parent_column(&job.table.columns[*at].name);
+                    FOLLOWS.contains(&reference.on_update.as_str()) && changed.iter().any(is_key)
+                }
+            };
+            if follows && statement::has_children(self.client, job, reference).await? {
+                let what = format!("rows of {} would follow it by {}", reference.child_name, reference.name);
+                return Err(Failure::Blocked(what));
+            }
+        }
+        Ok(())
+    }
+
+    async fn begin(&self) -> std::result::Result<(), Failure> {
+        let role = if self.is_replica { "SET LOCAL session_replication_role = replica" } else { "SET CONSTRAINTS ALL DEFERRED" };
+        let begin = format!("BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; {role}");
+        Ok(self.client.batch_execute(&begin).await?)
+    }
+
+    /// Has the database check what it put off, reads what was written, and commits if that is what was wanted.
+    async fn finish(&self, written: &[&Job<'_>]) -> std::result::Result<(), Failure> {
+        self.client.batch_execute("SET CONSTRAINTS ALL IMMEDIATE").await?;
+        let keys: Vec<Key> = written.iter().map(|job| job.key.clone()).collect();
+        let rows: Vec<Option<Item>> = fetch::fetch(self.client, self.catalog, &keys).await?;
+        if let Some((job, _)) = written.iter().zip(&rows).find(|(job, row)| !job.is_done(row.as_ref())) {
+            let what = format!("{} changed the row as it was written, by a trigger or a rule", job.table.name);
+            return Err(Failure::Refused(what));
+        }
+        Ok(self.client.batch_execute("COMMIT").await?)
+    }
+
+    async fn roll_back(&self) -> Result<()> {
+        let failed = |error| fault::store_error("cannot roll a transaction back", &error);
+        self.client.batch_execute("ROLLBACK").await.map_err(failed)
+    }
+}
