@@ -178,7 +178,11 @@ impl Writer<'_> {
     }
 
     async fn begin(&self) -> std::result::Result<(), Failure> {
-        let role = if self.is_replica { "SET LOCAL session_replication_role = replica" } else { "SET CONSTRAINTS ALL DEFERRED" };
+        let role = if self.is_replica {
+            "SET LOCAL session_replication_role = replica"
+        } else {
+            "SET CONSTRAINTS ALL DEFERRED"
+        };
         let begin = format!("BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; {role}");
         Ok(self.client.batch_execute(&begin).await?)
     }
