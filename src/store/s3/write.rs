@@ -92,7 +92,7 @@ impl S3Store {
         let is_wanted = match (current, &write.wanted) {
             (None, Wanted::Absent) => true,
             (Some(current), Wanted::Present { item, body }) if !is_expected => {
-                self.is_same(current, item, *body).await?
+                self.is_same(current, &with_evidence(item), *body).await?
             }
             _ => false,
         };
