@@ -145,3 +145,31 @@ pub(super) async fn deepened(item: &Item, source: &dyn BodySource) -> Result<Ite
     add_proofs(&mut item, &proofs)?;
     Ok(item)
 }
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::*;
+
+    fn whole() -> BodyStream {
+        stream::iter([Ok(Bytes::from_static(b"abc")), Ok(Bytes::from_static(b"defg")), Ok(Bytes::from_static(b"h"))])
+            .boxed()
+    }
+
+    #[tokio::test]
+    async fn a_range_is_cut_out_of_any_chunks() {
+        for (range, expected) in [(0..8, "abcdefgh"), (2..5, "cde"), (4..6, "ef"), (7..8, "h"), (3..3, "")] {
+            let cut: Vec<Bytes> = cut(whole(), "a body".into(), range).try_collect().await.expect("bytes");
+            assert_eq!(cut.concat(), expected.as_bytes());
+        }
+    }
+
+    #[tokio::test]
+    async fn a_body_of_another_length_is_an_error() {
+        for length in [7, 9] {
+            let read: Result<Vec<Bytes>> = measured(whole(), "a body".into(), length).try_collect().await;
+            assert_eq!(read.err().map(|error| error.kind), Some(ErrorKind::Unreadable));
+        }
+    }
+}
