@@ -572,6 +572,18 @@ async fn identities_and_findings(server: &Server) {
     assert_eq!(error.kind, ErrorKind::Missing, "{error:?}");
 }
 
+async fn lone_identity(server: &Server) {
+    let home = Region::of(server, "us-east-1").await;
+    home.make_bucket("who-home", true).await;
+    let primary = home.store("who-home", "p/", None).await.expect("a store");
+    let mine = primary.identity().await.expect("an identity");
+    assert!(mine.is_same_resource(&primary.identity().await.expect("an identity")));
+    let other = home.store("who-home", "q/", None).await.expect("a store");
+    assert!(!mine.is_same_resource(&other.identity().await.expect("an identity")));
+    let findings = primary.check().await;
+    assert!(findings.iter().all(|finding| finding.level < Level::Blocker), "{findings:?}");
+}
+
 /// A test of one server.
 macro_rules! against {
     ($server:ident: $($name:ident => $body:expr;)*) => {
@@ -638,6 +650,7 @@ mod seaweedfs {
         prior_bodies_are_saved_where_versions_are_not_kept => async |server: &Server| saved_bodies(server, false).await;
         one_of_many_writers_wins => async |server: &Server| races(server, true).await;
         one_of_many_writers_wins_without_versions => async |server: &Server| races(server, false).await;
+        buckets_are_known_and_looked_over => lone_identity;
         listings_go_on_page_after_page => many_objects;
     }
 }

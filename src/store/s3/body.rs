@@ -7,7 +7,7 @@ use aws_sdk_s3::primitives::ByteStream;
 use futures_util::{StreamExt, TryStreamExt, stream};
 
 use super::hash::BodyHasher;
-use super::object::{Location, Proof, add_proofs};
+use super::object::{Location, Proof, add_proofs, bare_etag};
 use super::{S3Store, s3_error, status};
 use crate::model::Item;
 use crate::store::{BodySource, BodyStream, ErrorKind, Result, StoreError};
@@ -37,14 +37,21 @@ impl S3Store {
         }
         let reply = request.send().await.map_err(|error| unopened(&location, error))?;
         let name = location.to_string();
-        let expected = range.end - range.start;
-        if reply.content_length().is_some_and(|length| length != expected as i64) {
-            return Err(StoreError::new(
-                ErrorKind::Unreadable,
-                format!("{name} answers with another length than asked"),
-            ));
+        // Servers that answer by version may ignore the condition.
+        if reply.e_tag().is_some_and(|etag| bare_etag(etag) != bare_etag(&location.etag)) {
+            return Err(StoreError::new(ErrorKind::Unfit, format!("{name} has changed since it was read")));
         }
-        Ok(measured(chunks(reply.body, name.clone()), name, expected))
+        let expected = range.end - range.start;
+        let length = reply.content_length().and_then(|length| u64::try_from(length).ok());
+        let is_range_ignored = !is_whole && reply.content_range().is_none() && length == Some(item.size);
+        let body = chunks(reply.body, name.clone());
+        match length {
+            _ if is_range_ignored => Ok(cut(body, name, range)),
+            Some(length) if length != expected => {
+                Err(StoreError::new(ErrorKind::Unreadable, format!("{name} answers with another length than asked")))
+            }
+            _ => Ok(measured(body, name, expected)),
+        }
     }
 }
 
@@ -77,6 +84,23 @@ fn chunks(body: ByteStream, name: String) -> BodyStream {
         }
     };
     stream::try_unfold((body, name), next).boxed()
+}
+
+/// Cuts a range out of a whole body, for servers that send it all.
+fn cut(body: BodyStream, name: String, range: Range<u64>) -> BodyStream {
+    let expected = range.end - range.start;
+    let kept = body.scan(0_u64, move |at, chunk| {
+        let kept = chunk.map(|mut bytes| {
+            let before = *at;
+            *at += bytes.len() as u64;
+            let within = |place: u64| place.clamp(before, before + bytes.len() as u64) - before;
+            let (from, until) = (within(range.start) as usize, within(range.end) as usize);
+            bytes.truncate(until);
+            bytes.split_off(from)
+        });
+        std::future::ready(Some(kept))
+    });
+    measured(kept.boxed(), name, expected)
 }
 
 /// Makes a body that is shorter or longer than `expected` an error instead of an end.
@@ -120,4 +144,32 @@ pub(super) async fn deepened(item: &Item, source: &dyn BodySource) -> Result<Ite
     let proofs = prove(&item, source).await?;
     add_proofs(&mut item, &proofs)?;
     Ok(item)
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::*;
+
+    fn whole() -> BodyStream {
+        stream::iter([Ok(Bytes::from_static(b"abc")), Ok(Bytes::from_static(b"defg")), Ok(Bytes::from_static(b"h"))])
+            .boxed()
+    }
+
+    #[tokio::test]
+    async fn a_range_is_cut_out_of_any_chunks() {
+        for (range, expected) in [(0..8, "abcdefgh"), (2..5, "cde"), (4..6, "ef"), (7..8, "h"), (3..3, "")] {
+            let cut: Vec<Bytes> = cut(whole(), "a body".into(), range).try_collect().await.expect("bytes");
+            assert_eq!(cut.concat(), expected.as_bytes());
+        }
+    }
+
+    #[tokio::test]
+    async fn a_body_of_another_length_is_an_error() {
+        for length in [7, 9] {
+            let read: Result<Vec<Bytes>> = measured(whole(), "a body".into(), length).try_collect().await;
+            assert_eq!(read.err().map(|error| error.kind), Some(ErrorKind::Unreadable));
+        }
+    }
 }

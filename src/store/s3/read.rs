@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::str::FromStr;
 
+use aws_sdk_s3::error::ProvideErrorMetadata;
 use aws_sdk_s3::operation::head_object::HeadObjectOutput;
 use aws_sdk_s3::primitives::{DateTime, DateTimeFormat};
 use aws_sdk_s3::types::{ChecksumMode, ChecksumType, ServerSideEncryption, StorageClass};
@@ -142,8 +143,27 @@ impl S3Store {
                 let tags = reply.tag_set().iter();
                 Ok(Some(tags.map(|tag| (tag.key().to_owned(), tag.value().to_owned())).collect()))
             }
+            // Not what S3 says of a version that is gone: this server looks for the key's current version only.
+            Err(error) if error.code() == Some("NoSuchKey") && version.is_some() => {
+                self.no_tags(full_key, version).await
+            }
             Err(error) if matches!(status(&error), Some(404 | 405)) => Ok(None),
             Err(error) => Err(s3_error(format!("cannot read the tags of {}", self.named(full_key)), error)),
+        }
+    }
+}
+
+impl S3Store {
+    /// The tags of a version whose tags the server will not list: none, when reading it tells that it has none.
+    async fn no_tags(&self, full_key: &str, version: Option<&str>) -> Result<Option<BTreeMap<String, String>>> {
+        let request = self.client.get_object().bucket(&self.bucket).key(full_key);
+        let what = || format!("cannot read the tags of a past version of {}", self.named(full_key));
+        match request.set_version_id(version.map(str::to_owned)).send().await {
+            // The body is dropped unread.
+            Ok(reply) if reply.tag_count().unwrap_or(0) == 0 => Ok(Some(BTreeMap::new())),
+            Ok(_) => Err(StoreError::new(ErrorKind::Unreadable, what())),
+            Err(error) if matches!(status(&error), Some(404 | 405)) => Ok(None),
+            Err(error) => Err(s3_error(what(), error)),
         }
     }
 }

@@ -46,6 +46,7 @@ impl Upload<'_> {
             stream: self.source.open_body(self.item, 0..self.item.size).await?,
             rest: Bytes::new(),
             hasher: BodyHasher::new(),
+            size: self.item.size,
         };
         if self.item.size <= part_size {
             return self.put(parts, part_size).await;
@@ -201,13 +202,16 @@ struct Parts {
     stream: BodyStream,
     rest: Bytes,
     hasher: BodyHasher,
+    /// The size the body should have; only for room to be made ahead.
+    size: u64,
 }
 
 impl Parts {
     /// The next `size` bytes, fewer at the end only.
     async fn next(&mut self, size: u64) -> Result<Bytes> {
+        let left = self.size.saturating_sub(self.hasher.length());
+        let mut part = BytesMut::with_capacity(usize::try_from(size.min(left)).unwrap_or_default());
         let size = usize::try_from(size).unwrap_or(usize::MAX);
-        let mut part = BytesMut::new();
         while part.len() < size {
             if self.rest.is_empty() {
                 match self.stream.try_next().await? {
@@ -216,9 +220,9 @@ impl Parts {
                 }
             }
             let taken = self.rest.split_to(self.rest.len().min(size - part.len()));
+            self.hasher.update(&taken);
             part.extend_from_slice(&taken);
         }
-        self.hasher.update(&part);
         Ok(part.freeze())
     }
 }
@@ -273,7 +277,8 @@ mod tests {
     #[tokio::test]
     async fn parts_are_cut_exactly_whatever_the_chunks_are() {
         let chunks = (0..10_u8).map(|n| Ok(Bytes::from(vec![n; 7]))).collect::<Vec<_>>();
-        let mut parts = Parts { stream: stream::iter(chunks).boxed(), rest: Bytes::new(), hasher: BodyHasher::new() };
+        let mut parts =
+            Parts { stream: stream::iter(chunks).boxed(), rest: Bytes::new(), hasher: BodyHasher::new(), size: 70 };
         let mut lengths = Vec::new();
         loop {
             let part = parts.next(16).await.expect("a part");

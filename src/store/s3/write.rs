@@ -95,7 +95,9 @@ impl S3Store {
             (Some(current), Wanted::Present { item, .. }) if is_expected => {
                 current.same_as(&with_evidence(item)) == Some(true)
             }
-            (Some(current), Wanted::Present { item, body }) => self.is_same(current, item, *body).await?,
+            (Some(current), Wanted::Present { item, body }) => {
+                self.is_same(current, &with_evidence(item), *body).await?
+            }
             _ => false,
         };
         Ok(match (is_wanted, is_expected, current.is_some()) {
