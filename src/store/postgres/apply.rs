@@ -21,7 +21,7 @@ const ATTEMPTS_MAX: usize = 3;
 const FOLLOWS: [&str; 3] = ["c", "n", "d"];
 
 /// Why a transaction was rolled back.
-enum Failure {
+pub(super) enum Failure {
     /// Nothing can be said of any row.
     Store(StoreError),
     /// Another transaction was in the way: begin again.
@@ -73,7 +73,7 @@ pub(super) struct Writer<'a> {
 }
 
 /// What became of a transaction: an error of the store ends the whole batch.
-type Attempt = std::result::Result<Vec<Outcome>, Failure>;
+pub(super) type Attempt = std::result::Result<Vec<Outcome>, Failure>;
 
 impl Writer<'_> {
     /// Applies writes; an error leaves no transaction behind that could still commit.
@@ -88,8 +88,16 @@ impl Writer<'_> {
             return Ok(outcomes);
         }
         let mut outcomes = Vec::with_capacity(jobs.len());
-        for job in all {
+        for job in &all {
             outcomes.push(self.alone(job).await?);
+        }
+        let is_blocked = |at: &usize| matches!(outcomes[*at], Outcome::Blocked { .. });
+        let blocked: Vec<usize> = (0..all.len()).filter(is_blocked).collect();
+        if blocked.len() > 1 && keys.len() == all.len() {
+            let group: Vec<&Job<'_>> = blocked.iter().map(|&at| all[at]).collect();
+            for (at, outcome) in blocked.into_iter().zip(self.together(&group).await?) {
+                outcomes[at] = outcome.unwrap_or_else(|| outcomes[at].clone());
+            }
         }
         Ok(outcomes)
     }
@@ -113,7 +121,7 @@ impl Writer<'_> {
     }
 
     /// One transaction over all jobs, begun again where that may help; `Err` within `Ok` tells what was in the way.
-    async fn attempt(&self, jobs: &[&Job<'_>]) -> Result<Attempt> {
+    pub(super) async fn attempt(&self, jobs: &[&Job<'_>]) -> Result<Attempt> {
         let mut attempts = 1;
         loop {
             let failure = match self.transaction(jobs).await {
@@ -130,7 +138,7 @@ impl Writer<'_> {
     }
 
     async fn transaction(&self, jobs: &[&Job<'_>]) -> Attempt {
-        self.begin().await?;
+        self.begin(jobs).await?;
         let keys: Vec<Key> = jobs.iter().filter(|job| job.held().is_none()).map(|job| job.key.clone()).collect();
         let mut current = fetch::lock(self.client, self.catalog, &keys).await?.into_iter();
         let (mut outcomes, mut written) = (Vec::with_capacity(jobs.len()), Vec::new());
@@ -149,7 +157,7 @@ impl Writer<'_> {
         Ok(outcomes)
     }
 
-    async fn write(&self, job: &Job<'_>, task: &Task) -> std::result::Result<(), Failure> {
+    pub(super) async fn write(&self, job: &Job<'_>, task: &Task) -> std::result::Result<(), Failure> {
         if !self.is_replica {
             self.spare_children(job, task).await?;
         }
@@ -177,14 +185,22 @@ impl Writer<'_> {
         Ok(())
     }
 
-    async fn begin(&self) -> std::result::Result<(), Failure> {
-        let role = if self.is_replica { "SET LOCAL session_replication_role = replica" } else { "SET CONSTRAINTS ALL DEFERRED" };
-        let begin = format!("BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; {role}");
+    pub(super) async fn begin(&self, jobs: &[&Job<'_>]) -> std::result::Result<(), Failure> {
+        let role = match self.is_replica {
+            true => "SET LOCAL session_replication_role = replica",
+            false => "SET CONSTRAINTS ALL DEFERRED",
+        };
+        let mut begin = format!("BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; {role}");
+        // A deferrable key is no key at all under the replica role, so the table stands still instead.
+        let deferrable = self.catalog.tables.iter().filter(|table| table.is_key_deferrable);
+        for table in deferrable.filter(|table| self.is_replica && jobs.iter().any(|job| job.table.oid == table.oid)) {
+            begin.push_str(&format!("; LOCK TABLE {} IN SHARE ROW EXCLUSIVE MODE", table.from()));
+        }
         Ok(self.client.batch_execute(&begin).await?)
     }
 
     /// Has the database check what it put off, reads what was written, and commits if that is what was wanted.
-    async fn finish(&self, written: &[&Job<'_>]) -> std::result::Result<(), Failure> {
+    pub(super) async fn finish(&self, written: &[&Job<'_>]) -> std::result::Result<(), Failure> {
         self.client.batch_execute("SET CONSTRAINTS ALL IMMEDIATE").await?;
         let keys: Vec<Key> = written.iter().map(|job| job.key.clone()).collect();
         let rows: Vec<Option<Item>> = fetch::fetch(self.client, self.catalog, &keys).await?;
@@ -195,7 +211,7 @@ impl Writer<'_> {
         Ok(self.client.batch_execute("COMMIT").await?)
     }
 
-    async fn roll_back(&self) -> Result<()> {
+    pub(super) async fn roll_back(&self) -> Result<()> {
         let failed = |error| fault::store_error("cannot roll a transaction back", &error);
         self.client.batch_execute("ROLLBACK").await.map_err(failed)
     }

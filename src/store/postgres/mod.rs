@@ -9,6 +9,7 @@ mod connect;
 mod counters;
 mod fault;
 mod fetch;
+mod group;
 mod guard;
 mod names;
 mod pool;
