@@ -9,3 +9,4 @@ mod peers;
 mod profile;
 mod s3;
 mod postgres;
+mod postgres_writes;

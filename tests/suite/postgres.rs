@@ -10,7 +10,7 @@ use futures_util::StreamExt;
 
 use crate::peers::{self, PostgresMajor, Server};
 
-fn reached() -> SideProfile {
+pub fn reached() -> SideProfile {
     SideProfile {
         region: "us-east-1".into(),
         aws_profile: None,
@@ -22,7 +22,7 @@ fn reached() -> SideProfile {
     }
 }
 
-fn database(port: u16, name: &str) -> DatabaseProfile {
+pub fn database(port: u16, name: &str) -> DatabaseProfile {
     DatabaseProfile {
         url: Some(format!("postgres://postgres@127.0.0.1:{port}/{name}")),
         instance: None,
@@ -34,7 +34,7 @@ fn database(port: u16, name: &str) -> DatabaseProfile {
     }
 }
 
-async fn sql(server: &Server, statements: &str) {
+pub async fn sql(server: &Server, statements: &str) {
     let url = format!("postgres://postgres@127.0.0.1:{}/postgres", server.port);
     let (client, connection) = loop {
         match tokio_postgres::connect(&url, tokio_postgres::NoTls).await {
@@ -46,7 +46,7 @@ async fn sql(server: &Server, statements: &str) {
     client.batch_execute(statements).await.expect("the statements run");
 }
 
-async fn store(server: &Server, side: Side, tables: &[&str]) -> PostgresStore {
+pub async fn store(server: &Server, side: Side, tables: &[&str]) -> PostgresStore {
     let tables: Vec<String> = tables.iter().map(|table| table.to_string()).collect();
     let profile = database(server.port, "postgres");
     PostgresStore::connect(StoreId("ledger".into()), side, &reached(), &profile, &tables).await.expect("it connects")
