@@ -1,14 +1,85 @@
-//! STUB
+//! What a session came to, for people and for programs.
+//!
+//! Pure: everything is told by the [`SessionState`](crate::session::SessionState) and a [`ReportContext`]; nothing is read, asked or timed here. It works
+//! on an empty and on a half-finished session. It shows keys and counts, never contents. What it cannot be sure of it says,
+//! and never counts as parity.
+
+mod json;
+mod markdown;
+mod next;
+mod sections;
+mod standing;
+#[cfg(test)]
+mod tests;
+mod verdict;
+mod words;
+
+pub use json::{REPORT_FORMAT, json};
+pub use markdown::markdown;
+pub use next::next_action;
+pub use verdict::{VerdictSentence, verdict};
+
+use std::path::Path;
+
+use crate::model::Timestamp;
+use crate::plan::Kept;
+use crate::profile::Profile;
+use crate::session::NewestKept;
+
+/// What a report needs beside the session's state.
+#[derive(Debug, Clone, Default)]
 pub struct ReportContext {
+    /// The profile's name.
     pub profile: String,
-    pub disaster_at: Option<crate::model::Timestamp>,
-    pub dr_as_of: Option<crate::model::Timestamp>,
-    pub generated_at: crate::model::Timestamp,
+    /// The profile's file, for the commands to type next.
+    pub profile_file: String,
+    /// The names of all stores of the profile: what was left out shows.
+    pub stores: Vec<String>,
+    /// T0, where the profile has it.
+    pub disaster_at: Option<Timestamp>,
+    /// Tb, where the profile has it apart from T0.
+    pub dr_as_of: Option<Timestamp>,
+    /// How old a certificate may be for a cutover, in seconds, where the profile has a cutover.
+    pub certificate_age_seconds_max: Option<u64>,
+    /// When the report is made.
+    pub generated_at: Timestamp,
+    /// The session folder.
     pub session: String,
+    /// The newest plan's accepted differences; the report lists the first of them.
+    pub accepted: Vec<Kept>,
+    /// The newest plan's held items; the report lists the first of them.
+    pub held: Vec<Kept>,
+    /// The file of all accepted differences, where a plan wrote one.
+    pub accepted_file: Option<String>,
+    /// The file of all held items, where a plan wrote one.
+    pub held_file: Option<String>,
 }
-pub fn json(_s: &crate::session::SessionState, _c: &ReportContext) -> serde_json::Value {
-    serde_json::Value::Null
+
+impl ReportContext {
+    /// The context of a session in `folder` whose profile was read from `file`.
+    pub fn of(profile: &Profile, file: &str, folder: &Path, now: Timestamp, kept: NewestKept) -> ReportContext {
+        let NewestKept { held, accepted } = kept;
+        let beside = |name: &str| Some(folder.join(name).display().to_string());
+        ReportContext {
+            profile: profile.name.clone(),
+            profile_file: file.to_owned(),
+            stores: profile.stores.iter().map(|store| store.name.clone()).collect(),
+            disaster_at: profile.disaster_at,
+            dr_as_of: profile.dr_as_of,
+            certificate_age_seconds_max: profile.cutover.as_ref().map(|cutover| cutover.certificate_age_seconds_max),
+            generated_at: now,
+            session: folder.display().to_string(),
+            accepted_file: if accepted.is_empty() { None } else { beside("accepted.ndjson") },
+            held_file: if held.is_empty() { None } else { beside("held.ndjson") },
+            accepted,
+            held,
+        }
+    }
 }
-pub fn markdown(_s: &crate::session::SessionState, _c: &ReportContext) -> String {
-    String::new()
+
+impl ReportContext {
+    /// Tb: what dr's data represented at failover.
+    fn tb(&self) -> Option<Timestamp> {
+        self.dr_as_of.or(self.disaster_at)
+    }
 }

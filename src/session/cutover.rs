@@ -1,6 +1,7 @@
 //! Returns customers in stages; and gives traffic back to dr, at any time.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Serialize;
@@ -14,26 +15,17 @@ use crate::model::Percent;
 use crate::profile::CutoverProfile;
 use crate::verify::{Expectations, ExpectedStore, ParityProof, SigningKey};
 
-/// What shares the traffic.
-#[derive(Clone, Copy)]
-pub enum TrafficSource<'a> {
-    /// The profile's Route 53 record.
-    Profile,
-    /// Another dial, for the drill without servers.
-    Dial(&'a dyn TrafficDial),
-}
-
 /// A dial, ready to use.
-enum OpenDial<'a> {
+enum OpenDial {
     Route53(Box<Route53Dial>),
-    Given(&'a dyn TrafficDial),
+    Given(Arc<dyn TrafficDial>),
 }
 
-impl OpenDial<'_> {
+impl OpenDial {
     fn get(&self) -> &dyn TrafficDial {
         match self {
             OpenDial::Route53(dial) => dial.as_ref(),
-            OpenDial::Given(dial) => *dial,
+            OpenDial::Given(dial) => dial.as_ref(),
         }
     }
 }
@@ -56,12 +48,11 @@ impl Session {
     pub async fn cutover(
         &self,
         certificate: Option<PathBuf>,
-        source: TrafficSource<'_>,
         told: &mut (dyn FnMut(&CutoverEvent) + Send),
     ) -> Result<CutoverOutcome> {
         let profile = self.cutover_profile()?;
         let proof = self.proof(&certificate.unwrap_or_else(|| self.certificate_path()), profile).await?;
-        let (dial, probe) = self.dial_and_probe(profile, source).await?;
+        let (dial, probe) = self.dial_and_probe(profile).await?;
         let cutover = Cutover {
             dial: dial.get(),
             profile,
@@ -86,13 +77,9 @@ impl Session {
     /// # Errors
     ///
     /// [`SessionError::Cutover`] when the weights could not be changed.
-    pub async fn retreat(
-        &self,
-        source: TrafficSource<'_>,
-        told: &mut (dyn FnMut(&CutoverEvent) + Send),
-    ) -> Result<CutoverOutcome> {
+    pub async fn retreat(&self, told: &mut (dyn FnMut(&CutoverEvent) + Send)) -> Result<CutoverOutcome> {
         let profile = self.cutover_profile()?;
-        let (dial, _) = self.dial_and_probe(profile, source).await?;
+        let (dial, _) = self.dial_and_probe(profile).await?;
         let cutover = Cutover { dial: dial.get(), profile, probe: None, sleep: &TokioSleep, last_change: None };
         let mut steps = Vec::new();
         let end = cutover
@@ -107,8 +94,8 @@ impl Session {
 
     /// Today's weights: primary, dr, TTL in seconds. Changes nothing.
     pub(super) async fn weights(&self) -> Result<(u64, u64, u64)> {
-        let dial = Route53Dial::connect(&self.profile.primary, self.cutover_profile()?).await?;
-        let weights = dial.read().await?;
+        let dial = self.dial(self.cutover_profile()?).await?;
+        let weights = dial.get().read().await?;
         Ok((u64::from(weights.share.primary), u64::from(weights.share.dr), weights.ttl_seconds))
     }
 
@@ -138,21 +125,20 @@ impl Session {
         Ok(ParityProof::read(certificate, &expected)?)
     }
 
-    async fn dial_and_probe<'a>(
-        &self,
-        profile: &CutoverProfile,
-        source: TrafficSource<'a>,
-    ) -> Result<(OpenDial<'a>, Option<Box<dyn HealthProbe>>)> {
+    async fn dial_and_probe(&self, profile: &CutoverProfile) -> Result<(OpenDial, Option<Box<dyn HealthProbe>>)> {
         let reached = &self.profile.primary;
         let probe = match &profile.health {
             Some(health) => Some(probe_of(health, reached, self.around.clock.clone()).await?),
             None => None,
         };
-        let dial = match source {
-            TrafficSource::Dial(dial) => OpenDial::Given(dial),
-            TrafficSource::Profile => OpenDial::Route53(Box::new(Route53Dial::connect(reached, profile).await?)),
-        };
-        Ok((dial, probe))
+        Ok((self.dial(profile).await?, probe))
+    }
+
+    async fn dial(&self, profile: &CutoverProfile) -> Result<OpenDial> {
+        Ok(match &self.around.dial {
+            Some(dial) => OpenDial::Given(dial.clone()),
+            None => OpenDial::Route53(Box::new(Route53Dial::connect(&self.profile.primary, profile).await?)),
+        })
     }
 
     fn record_step(&self, event: &CutoverEvent) -> std::result::Result<(), Box<dyn std::error::Error + Send + Sync>> {

@@ -20,17 +20,18 @@ use std::sync::Arc;
 
 pub use check::{CheckOutcome, StoreCheck};
 pub use checkpoint::CheckpointOutcome;
-pub use cutover::{CutoverOutcome, TrafficSource};
+pub use cutover::CutoverOutcome;
 pub use diff::DiffOutcome;
 pub use error::SessionError;
 pub use freeze::FreezeOutcome;
 pub use open::open_pair;
-pub use planning::{PlanOutcome, PlanSummary, StorePlan};
+pub use planning::{NewestKept, PlanOutcome, PlanSummary, StorePlan, newest_kept};
 pub use replaying::{ReplayOutcome, StoreReplay, UndoOutcome};
 pub use state::SessionState;
 pub use verifying::{StoreVerification, UndoneOutcome, VerifyOutcome};
 
 use crate::compare::{Progress, Settings};
+use crate::cutover::TrafficDial;
 use crate::journal::{Event, Journal};
 use crate::model::{Clock, Digest, StoreId};
 use crate::plan::{Allowances, Rulings};
@@ -63,6 +64,8 @@ pub struct Surroundings {
     pub memory: MemoryRegistry,
     /// Where named checkpoints are kept.
     pub checkpoints: PathBuf,
+    /// What shares the traffic, in place of the profile's Route 53 record; for the drill in memory.
+    pub dial: Option<Arc<dyn TrafficDial>>,
 }
 
 /// An open session.
@@ -148,7 +151,7 @@ impl Session {
 
     /// Connects both sides of a store and makes sure that they are two resources.
     async fn pair(&self, store: &StoreProfile) -> Result<StorePair> {
-        let pair = open_pair(&self.profile, store, &self.around.memory).await?;
+        let pair = open_pair(&self.profile, store, &self.around).await?;
         let read = |source| SessionError::Store { store: store.name.clone(), source };
         let primary = pair.primary.identity().await.map_err(read)?;
         let dr = pair.dr.identity().await.map_err(read)?;

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Result, SessionError};
-use crate::model::{Side, StoreId};
-use crate::profile::{BaseProfile, Profile, Resources, StoreProfile};
+use super::{Result, SessionError, Surroundings};
+use crate::model::{Clock, Side, StoreId};
+use crate::profile::{BaseProfile, Profile, Resources, SideProfile, StoreProfile};
 use crate::store::dynamodb::DynamoDbStore;
 use crate::store::memory::{MemoryRegistry, MemoryStore};
 use crate::store::postgres::PostgresStore;
@@ -23,11 +23,11 @@ type Opened = std::result::Result<StorePair, StoreError>;
 /// # Errors
 ///
 /// [`SessionError::Store`] when a side cannot be reached or does not exist.
-pub async fn open_pair(profile: &Profile, store: &StoreProfile, memory: &MemoryRegistry) -> Result<StorePair> {
+pub async fn open_pair(profile: &Profile, store: &StoreProfile, around: &Surroundings) -> Result<StorePair> {
     let id = StoreId(store.name.clone());
     let opened = match &store.resources {
-        Resources::Memory { primary, dr } => Ok(in_memory(id, primary, dr, memory)),
-        Resources::DynamoDb { .. } => dynamodb(id, profile, store).await,
+        Resources::Memory { primary, dr } => Ok(in_memory(id, primary, dr, &around.memory)),
+        Resources::DynamoDb { .. } => dynamodb(id, profile, store, &around.clock).await,
         Resources::S3 { .. } => s3(id, profile, store).await,
         Resources::Postgres { .. } => postgres(id, profile, store).await,
     };
@@ -65,22 +65,24 @@ fn in_memory(id: StoreId, primary: &str, dr: &str, memory: &MemoryRegistry) -> S
     }
 }
 
-async fn dynamodb(id: StoreId, profile: &Profile, store: &StoreProfile) -> Opened {
+async fn dynamodb(id: StoreId, profile: &Profile, store: &StoreProfile, clock: &Arc<dyn Clock>) -> Opened {
     let Resources::DynamoDb { primary, dr, version_attribute, .. } = &store.resources else {
         unreachable!("called for DynamoDB stores only")
     };
-    let version = || version_attribute.clone();
+    let connect = async |side: Side, reached: &SideProfile, other: &SideProfile, table: &str| {
+        let store = DynamoDbStore::connect(id.clone(), side, reached, table, version_attribute.clone()).await?;
+        Ok::<_, StoreError>(Arc::new(store.with_clock(clock.clone()).with_counterpart_region(&other.region)))
+    };
     let base = match &store.base {
         BaseProfile::Table(table) => {
-            let base = DynamoDbStore::connect(id.clone(), Side::Base, &profile.primary, table, version()).await?;
-            Some(BaseStore { store: Arc::new(base), as_of: None })
+            let base = connect(Side::Base, &profile.primary, &profile.dr, table).await?;
+            Some(BaseStore { store: base, as_of: None })
         }
         _ => None,
     };
-    let dr = DynamoDbStore::connect(id.clone(), Side::Dr, &profile.dr, &dr.table, version()).await?;
-    let primary =
-        DynamoDbStore::connect(id.clone(), Side::Primary, &profile.primary, &primary.table, version()).await?;
-    Ok(StorePair { id, primary: Arc::new(primary), dr: Arc::new(dr), base })
+    let dr = connect(Side::Dr, &profile.dr, &profile.primary, &dr.table).await?;
+    let primary = connect(Side::Primary, &profile.primary, &profile.dr, &primary.table).await?;
+    Ok(StorePair { id, primary, dr, base })
 }
 
 async fn s3(id: StoreId, profile: &Profile, store: &StoreProfile) -> Opened {

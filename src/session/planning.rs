@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::{Result, Session, SessionError};
 use crate::compare::Comparison;
 use crate::diff::DeltaLine;
-use crate::journal::{PlanWriter, StepRow, StepState};
+use crate::journal::{Journal, PlanWriter, StepRow, StepState};
 use crate::model::{Digest, Identity, StoreId, StoreKind, Verdict};
 use crate::plan::{Decision, Forecast, Kept, PlanCounts, Step, decide, forecast, limit_reasons};
 use crate::profile::StoreProfile;
@@ -191,12 +191,45 @@ impl Session {
         Ok(path)
     }
 
+    /// What the newest plan leaves as it is.
+    ///
+    /// # Errors
+    ///
+    /// [`SessionError`] when it cannot be read.
+    pub fn kept(&self) -> Result<NewestKept> {
+        newest_kept(&self.journal)
+    }
+
     /// The newest plan with its summary.
     pub(super) fn latest_plan(&self) -> Result<(crate::journal::PlanRecord, PlanSummary)> {
         let record = self.journal.latest_plan()?.ok_or(SessionError::NoPlan)?;
         let summary = summary_of(&record.summary, self.folder())?;
         Ok((record, summary))
     }
+}
+
+/// What the newest plan of a session leaves as it is.
+#[derive(Debug, Clone, Default)]
+pub struct NewestKept {
+    /// Items held for a person.
+    pub held: Vec<Kept>,
+    /// Accepted differences.
+    pub accepted: Vec<Kept>,
+}
+
+/// What the newest plan leaves as it is; empty without a plan.
+///
+/// # Errors
+///
+/// [`SessionError`] when it cannot be read.
+pub fn newest_kept(journal: &Journal) -> Result<NewestKept> {
+    let Some(plan) = journal.latest_plan()? else { return Ok(NewestKept::default()) };
+    let read = |held| {
+        let bodies = journal.kept(plan.number, held)?.into_iter();
+        let kept: std::result::Result<Vec<Kept>, _> = bodies.map(serde_json::from_value).collect();
+        kept.map_err(|error| damaged(&journal.folder().join(crate::journal::JOURNAL_FILE), error))
+    };
+    Ok(NewestKept { held: read(true)?, accepted: read(false)? })
 }
 
 fn summary_of(summary: &serde_json::Value, folder: &Path) -> Result<PlanSummary> {

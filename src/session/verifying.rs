@@ -87,6 +87,8 @@ impl Session {
     pub async fn verify(&self) -> Result<VerifyOutcome> {
         let accepted = self.accepted()?;
         let fence = self.prove_fence().await?;
+        let recorded = serde_json::to_value(&fence).expect("evidence has only string keys");
+        self.journal.append(&[Event::Frozen { evidence: recorded }])?;
         let mut results = Vec::new();
         let mut stores = Vec::new();
         for store in self.chosen() {

@@ -23,7 +23,7 @@ use futures_util::TryStreamExt;
 
 use crate::peers::{self, Server};
 
-type Row = HashMap<String, A>;
+pub type Row = HashMap<String, A>;
 
 fn text(value: &str) -> A {
     A::S(value.into())
@@ -41,14 +41,14 @@ fn key(id: &str) -> Key {
     key_of(&Value::map([("id", Value::text(id))]))
 }
 
-async fn client(side: &SideProfile) -> Client {
+pub async fn client(side: &SideProfile) -> Client {
     let config = aws::sdk_config(side).await;
     let builder =
         aws_sdk_dynamodb::config::Builder::from(&config).endpoint_url(aws::endpoint(side, "dynamodb").unwrap());
     Client::from_conf(builder.build())
 }
 
-async fn create(client: &Client, table: &str, key: &[(&str, ScalarAttributeType)]) {
+pub async fn create(client: &Client, table: &str, key: &[(&str, ScalarAttributeType)]) {
     let mut request = client.create_table().table_name(table).billing_mode(BillingMode::PayPerRequest);
     for (index, (name, kind)) in key.iter().enumerate() {
         let role = if index == 0 { KeyType::Hash } else { KeyType::Range };
@@ -59,7 +59,7 @@ async fn create(client: &Client, table: &str, key: &[(&str, ScalarAttributeType)
     request.send().await.expect("a table");
 }
 
-async fn put(client: &Client, table: &str, row: Row) {
+pub async fn put(client: &Client, table: &str, row: Row) {
     client.put_item().table_name(table).set_item(Some(row)).send().await.expect("a put");
 }
 

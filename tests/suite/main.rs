@@ -3,10 +3,14 @@
 mod canonical;
 mod conformance;
 mod cutover;
-mod dynamodb;
 mod drill;
+mod dynamodb;
+mod layering;
 mod peers;
-mod profile;
-mod s3;
 mod postgres;
 mod postgres_writes;
+mod profile;
+mod resume;
+mod s3;
+mod truth;
+mod twisted;

@@ -22,13 +22,13 @@ use crate::peers::{self, Server};
 
 const MIB: usize = 1 << 20;
 
-struct Region {
-    client: Client,
-    side: failback::profile::SideProfile,
+pub struct Region {
+    pub client: Client,
+    pub side: failback::profile::SideProfile,
 }
 
 impl Region {
-    async fn of(server: &Server, name: &str) -> Region {
+    pub async fn of(server: &Server, name: &str) -> Region {
         let side = peers::side(server, name);
         let config = sdk_config(&side).await;
         let builder = aws_sdk_s3::config::Builder::from(&config).force_path_style(true);
@@ -36,7 +36,7 @@ impl Region {
         Region { client, side }
     }
 
-    async fn make_bucket(&self, bucket: &str, versions: bool) {
+    pub async fn make_bucket(&self, bucket: &str, versions: bool) {
         let mut request = self.client.create_bucket().bucket(bucket);
         if self.side.region != "us-east-1" {
             let place = BucketLocationConstraint::from(self.side.region.as_str());
@@ -61,7 +61,7 @@ impl Region {
         S3Store::connect(StoreId("media".into()), side, &self.side, &profile, as_of).await
     }
 
-    async fn put(&self, bucket: &str, key: &str, body: &[u8]) {
+    pub async fn put(&self, bucket: &str, key: &str, body: &[u8]) {
         let request = self.client.put_object().bucket(bucket).key(key).body(ByteStream::from(body.to_vec()));
         request.content_type("text/plain").send().await.expect("an object");
     }
@@ -86,7 +86,7 @@ impl Region {
         request.multipart_upload(whole).send().await.expect("an object");
     }
 
-    async fn delete(&self, bucket: &str, key: &str) {
+    pub async fn delete(&self, bucket: &str, key: &str) {
         self.client.delete_object().bucket(bucket).key(key).send().await.expect("a deletion");
     }
 }

@@ -37,7 +37,7 @@ fn exit_of(outcome: &CheckOutcome) -> Exit {
     }
 }
 
-fn text(outcome: &CheckOutcome) -> String {
+pub fn text(outcome: &CheckOutcome) -> String {
     let mut text = String::new();
     for store in &outcome.stores {
         let resource = |identity: &Option<crate::model::Identity>| {

@@ -8,21 +8,21 @@ use super::{Ended, confirm, open, print, recorded};
 use crate::cli::args::Global;
 use crate::cli::exit::Exit;
 use crate::cutover::{CutoverEnd, CutoverEvent};
-use crate::session::{CutoverOutcome, TrafficSource};
+use crate::session::CutoverOutcome;
 
 pub async fn run(profile: &Path, certificate: Option<PathBuf>, retreat: bool, global: &Global) -> Ended {
     let session = open(profile, global, Default::default(), Default::default())?;
     let mut told = |event: &CutoverEvent| eprintln!("{}", words(event));
     let command = if retreat { "cutover --retreat" } else { "cutover" };
     let (outcome, exit) = if retreat {
-        let work = async { Ok(session.retreat(TrafficSource::Profile, &mut told).await?) };
+        let work = async { Ok(session.retreat(&mut told).await?) };
         recorded(&session, command, work, |_| Exit::Done).await?
     } else {
         confirm(
             global,
             "move customers to the primary; once the primary takes their writes, going back is a new failback",
         )?;
-        let work = async { Ok(session.cutover(certificate, TrafficSource::Profile, &mut told).await?) };
+        let work = async { Ok(session.cutover(certificate, &mut told).await?) };
         recorded(&session, command, work, exit_of).await?
     };
     print(
@@ -45,7 +45,7 @@ fn exit_of(outcome: &CutoverOutcome) -> Exit {
     }
 }
 
-fn end_words(end: &CutoverEnd) -> String {
+pub fn end_words(end: &CutoverEnd) -> String {
     match end {
         CutoverEnd::Done => "done: the primary serves everything; next: soak, then failback verify again\n".to_owned(),
         CutoverEnd::Retreated { reason } => format!("RETREATED: all traffic is back on dr: {reason}\n"),

@@ -28,7 +28,7 @@ pub async fn run(profile: &Path, global: &Global) -> Ended {
     Ok(exit)
 }
 
-fn text(outcome: &DiffOutcome) -> String {
+pub fn text(outcome: &DiffOutcome) -> String {
     let mut text = output::stores_table(&outcome.stores);
     for (comparison, age) in outcome.stores.iter().zip(&outcome.base_age_seconds) {
         let store = &comparison.store;

@@ -87,6 +87,7 @@ fn open(path: &Path, global: &Global, allowances: Allowances, rulings: Rulings) 
         progress: progress::progress(global.quiet),
         memory: MemoryRegistry::new(),
         checkpoints: Path::new(HOME).join("checkpoints"),
+        dial: None,
     };
     Ok(Session::open(&folder, profile, &text, options, around)?)
 }

@@ -61,7 +61,7 @@ fn exit_of(outcome: &ReplayOutcome) -> Exit {
     }
 }
 
-fn text(outcome: &ReplayOutcome) -> String {
+pub fn text(outcome: &ReplayOutcome) -> String {
     let written = if outcome.applied { "applied" } else { "would apply" };
     let header = ["store", written, "already", "refused", "stale", "counters"];
     let rows: Vec<Vec<String>> = outcome

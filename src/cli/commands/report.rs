@@ -10,20 +10,16 @@ use crate::cli::{SystemClock, commands::print};
 use crate::journal::Journal;
 use crate::model::Clock;
 use crate::report::{ReportContext, json, markdown};
-use crate::session::SessionState;
+use crate::session::{SessionState, newest_kept};
 
-pub fn run(profile: &Path, format: ReportFormat, global: &Global) -> Ended {
-    let (profile, _) = load(profile)?;
+pub fn run(path: &Path, format: ReportFormat, global: &Global) -> Ended {
+    let (profile, _) = load(path)?;
     let folder = session_folder(&profile, global);
     let journal = Journal::read_only(&folder, Arc::new(SystemClock))?;
     let state = SessionState::fold(&journal.events()?);
-    let context = ReportContext {
-        profile: profile.name.clone(),
-        disaster_at: profile.disaster_at,
-        dr_as_of: profile.dr_as_of,
-        generated_at: SystemClock.now(),
-        session: folder.display().to_string(),
-    };
+    let file = path.display().to_string();
+    let kept = newest_kept(&journal)?;
+    let context = ReportContext::of(&profile, &file, &folder, SystemClock.now(), kept);
     let as_json = global.json || format == ReportFormat::Json;
     let asked = Global { json: as_json, ..global.clone() };
     print(&asked, || json(&state, &context), || markdown(&state, &context));

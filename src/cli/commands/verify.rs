@@ -40,7 +40,7 @@ pub async fn run(profile: &Path, freeze: bool, undone: bool, global: &Global) ->
     Ok(exit)
 }
 
-fn text(outcome: &VerifyOutcome) -> String {
+pub fn text(outcome: &VerifyOutcome) -> String {
     let header = ["store", "primary", "dr", "accepted", "differ", "root"];
     let rows: Vec<Vec<String>> = outcome
         .stores

@@ -186,7 +186,7 @@ pub(super) enum Winner {
 }
 
 /// Plants the whole story.
-pub(super) fn plant(scale: Scale) -> [PlantedStore; 3] {
+pub(super) fn plant(scale: Scale, expired_at: i64) -> [PlantedStore; 3] {
     let items = scale.items.max(ITEMS_MIN);
     let mut random = ChaCha12Rng::seed_from_u64(scale.seed);
     let mut store = |name, kind, winner, catalogues: &[(&dyn Catalogue, usize)]| {
@@ -196,7 +196,7 @@ pub(super) fn plant(scale: Scale) -> [PlantedStore; 3] {
     };
     let seed = scale.seed;
     let mut stores = [
-        store("orders", StoreKind::DynamoDb, Winner::Dr, &[(&shop::Orders { seed }, items / 2)]),
+        store("orders", StoreKind::DynamoDb, Winner::Dr, &[(&shop::Orders { seed, expired_at }, items / 2)]),
         store("media", StoreKind::S3, Winner::Primary, &[(&shop::Media { seed }, items / 10)]),
         store(
             "ledger",
@@ -282,14 +282,15 @@ mod tests {
 
     #[test]
     fn one_seed_tells_one_story_and_another_another() {
-        let keys = |seed| plant(Scale { items: 400, seed })[0].items.iter().map(|item| item.fate).collect::<Vec<_>>();
+        let keys =
+            |seed| plant(Scale { items: 400, seed }, 0)[0].items.iter().map(|item| item.fate).collect::<Vec<_>>();
         assert_eq!(keys(7), keys(7));
         assert_ne!(keys(7), keys(8));
     }
 
     #[test]
     fn the_smallest_story_holds_every_difference_in_every_store() {
-        for store in plant(Scale { items: 1, seed: 3 }) {
+        for store in plant(Scale { items: 1, seed: 3 }, 0) {
             let keys: BTreeSet<_> = store.items.iter().map(|item| encode(&item.key)).collect();
             assert_eq!(keys.len(), store.items.len(), "{}", store.name);
             for verdict in [Verdict::DrOnly, Verdict::Stranded, Verdict::Conflict, Verdict::Converged] {
@@ -303,7 +304,7 @@ mod tests {
 
     #[test]
     fn a_verdict_is_what_its_three_states_say() {
-        for store in plant(Scale { items: 2_000, seed: 5 }) {
+        for store in plant(Scale { items: 2_000, seed: 5 }, 0) {
             for Planted { base, primary, dr, verdict, fate, .. } in store.items {
                 let said = match (base == primary, base == dr, primary == dr) {
                     (true, true, _) => Verdict::Unchanged,

@@ -34,7 +34,7 @@ pub fn profile_toml(world: &World, record: Option<&Record>, drill: DrillProfile<
     });
     let stores = stores(record, drill.checkpoint);
     let commands = freeze(world.folder(), drill.program);
-    let cutover = world.hosted_zone().map_or_else(String::new, cutover);
+    let cutover = cutover(world.hosted_zone().unwrap_or("in-memory"));
     format!("name = \"drill\"\n{times}\n{}\n{stores}\n{commands}\n{cutover}", sides.join("\n"))
 }
 

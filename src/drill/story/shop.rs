@@ -6,8 +6,7 @@ use crate::model::{Decimal, Value};
 /// Objects as large as several parts of a multipart upload, by number.
 const LARGE_OBJECTS: std::ops::Range<usize> = 3..5;
 const LARGE_BYTES: usize = 6 << 20;
-/// An instant long past (2020-01-01) and one far away (2100-01-01), in epoch seconds.
-const EXPIRED_AT: i64 = 1_577_836_800;
+/// An instant far away (2100-01-01), in epoch seconds.
 const EXPIRES_AT: i64 = 4_102_444_800;
 
 /// One kind of item.
@@ -88,6 +87,8 @@ fn decimal(text: &str) -> Value {
 /// Orders, with every DynamoDB type.
 pub(super) struct Orders {
     pub seed: u64,
+    /// When expired orders expired, in epoch seconds; DynamoDB ignores what is more than five years past.
+    pub expired_at: i64,
 }
 
 impl Catalogue for Orders {
@@ -100,7 +101,7 @@ impl Catalogue for Orders {
         let words = format!("order {number} {version}");
         let total = cents(self.seed, &words);
         let state = ["placed", "paid", "shipped", "returned"][usize::from(version) % 4];
-        let expires_at = if fate.is_expired() { EXPIRED_AT } else { EXPIRES_AT };
+        let expires_at = if fate.is_expired() { self.expired_at } else { EXPIRES_AT };
         let line = Value::map([
             ("sku", Value::text(format!("sku-{}", total % 97))),
             ("count", Value::Number((total as i64 % 9).into())),

@@ -36,6 +36,12 @@ pub(super) struct Shelf {
     pub dr: Place,
 }
 
+/// Thirty days before today begins, in epoch seconds: the same all day, so that one seed tells one story.
+fn expired_at(clock: &dyn Clock) -> i64 {
+    const DAY: i64 = 86_400;
+    (clock.now().as_second().div_euclid(DAY) - 30) * DAY
+}
+
 /// The shop in its two Regions.
 pub struct World {
     pub(super) shelves: Vec<Shelf>,
@@ -56,7 +62,7 @@ impl World {
         let endpoint = record.aws_endpoint();
         fence::lower_flag(sandbox.folder())?;
         let dns = Dns::create(aws_sdk_route53::Client::new(&sdk_config(Side::Primary, &endpoint))).await?;
-        let [orders, media, ledger] = plant(scale);
+        let [orders, media, ledger] = plant(scale, expired_at(clock.as_ref()));
         let mut shelves = Vec::with_capacity(3);
         for planted in [orders, media, ledger] {
             let primary = place(planted.name, Side::Primary, &endpoint, record.postgres_port(Side::Primary)).await?;
@@ -90,7 +96,7 @@ impl World {
             let [primary, dr] = tables;
             Shelf { planted, primary, dr }
         };
-        let shelves = plant(scale).into_iter().map(shelf).collect();
+        let shelves = plant(scale, expired_at(clock.as_ref())).into_iter().map(shelf).collect();
         Ok(World { shelves, dns: None, folder: folder.to_owned(), clock })
     }
 

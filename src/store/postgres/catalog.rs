@@ -177,7 +177,8 @@ const DEFERRABLE: &str = "SELECT u.conname::text, u.conrelid,
     JOIN pg_attribute a ON a.attrelid = u.conrelid AND a.attnum = k.num)
  FROM pg_constraint u WHERE u.contype IN ('u', 'p') AND u.condeferrable AND u.conrelid = ANY($1) ORDER BY 2, 1";
 
-const TRIGGERED: &str = "SELECT DISTINCT tgrelid FROM pg_trigger WHERE NOT tgisinternal AND tgrelid = ANY($1) ORDER BY 1";
+const TRIGGERED: &str =
+    "SELECT DISTINCT tgrelid FROM pg_trigger WHERE NOT tgisinternal AND tgrelid = ANY($1) ORDER BY 1";
 
 /// Reads the catalog of all tables that match a pattern.
 pub(super) async fn load(client: &Client, patterns: &[String]) -> Result<Catalog> {

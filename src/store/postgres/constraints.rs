@@ -20,8 +20,7 @@ pub(super) async fn check(client: &Client, catalog: &Catalog, subject: &str) -> 
     client.batch_execute(begin).await.map_err(failed)?;
     let mut findings = Vec::new();
     let special = client.query_typed(SPECIAL, &[(&catalog.oids(), Type::OID_ARRAY)]).await.map_err(failed)?;
-    let special: Vec<(u32, String, bool)> =
-        special.iter().map(|row| (row.get(0), row.get(1), row.get(2))).collect();
+    let special: Vec<(u32, String, bool)> = special.iter().map(|row| (row.get(0), row.get(1), row.get(2))).collect();
     for key in &catalog.foreign_keys {
         findings.extend(check_reference(client, catalog, subject, key).await?);
     }

@@ -17,8 +17,7 @@ const SEQUENCES: &str = "SELECT n.nspname::text, c.relname::text, s.seqincrement
 pub(super) async fn read(client: &Client, catalog: &Catalog) -> Result<Vec<Counter>> {
     let failed = |error: tokio_postgres::Error| fault::store_error("cannot read the sequences", &error);
     let schemas: Vec<&str> = catalog.tables.iter().map(|table| table.schema.as_str()).collect();
-    let params: [(&(dyn ToSql + Sync), Type); 2] =
-        [(&catalog.oids(), Type::OID_ARRAY), (&schemas, Type::TEXT_ARRAY)];
+    let params: [(&(dyn ToSql + Sync), Type); 2] = [(&catalog.oids(), Type::OID_ARRAY), (&schemas, Type::TEXT_ARRAY)];
     let mut counters = Vec::new();
     for row in client.query_typed(SEQUENCES, &params).await.map_err(failed)? {
         let (schema, name, increment, start): (String, String, i64, i64) =

@@ -68,9 +68,7 @@ pub(super) fn fault_words(fault: &DbError) -> String {
     if TOLD.iter().any(|told| code.starts_with(told)) {
         words = format!("{words}: {}", fault.message());
     }
-    for (kind, name) in
-        [("constraint", fault.constraint()), ("table", fault.table()), ("column", fault.column())]
-    {
+    for (kind, name) in [("constraint", fault.constraint()), ("table", fault.table()), ("column", fault.column())] {
         if let Some(name) = name {
             words = format!("{words}, {kind} {name}");
         }

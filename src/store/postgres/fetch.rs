@@ -43,7 +43,8 @@ async fn read(client: &Client, catalog: &Catalog, keys: &[Key], suffix: &str) ->
             repeated(client, table, &wanted, &mut found).await?;
             continue;
         }
-        let texts: Option<Vec<Vec<String>>> = wanted.iter().map(|(_, columns)| row::key_texts(table, columns)).collect();
+        let texts: Option<Vec<Vec<String>>> =
+            wanted.iter().map(|(_, columns)| row::key_texts(table, columns)).collect();
         let texts = texts.ok_or_else(|| {
             StoreError::new(ErrorKind::Unfit, format!("a key does not have the primary key columns of {name}"))
         })?;
@@ -96,7 +97,8 @@ pub(super) fn keys_match(table: &Table) -> String {
 
 /// The item in a row of output texts in table order.
 pub(super) fn item_of(table: &Table, row: &Row) -> Result<Item> {
-    let texts = (0..table.columns.len()).map(|at| row.try_get::<_, Option<String>>(at)).collect::<std::result::Result<_, _>>();
+    let texts =
+        (0..table.columns.len()).map(|at| row.try_get::<_, Option<String>>(at)).collect::<std::result::Result<_, _>>();
     let texts = texts.map_err(|error| fault::store_error(format!("a row of {} cannot be read", table.name), &error))?;
     Ok(ReadRow::new(table, texts)?.item(table))
 }

@@ -29,8 +29,8 @@ use self::catalog::Catalog;
 use self::connect::Target;
 use self::pool::{Lease, Pool};
 use super::{
-    BodySource, Counter, Depth, ErrorKind, Finding, GuardedWrite, Level, Outcome, ReadStore, Result, Scan, Shape, StoreError,
-    WriteStore,
+    BodySource, Counter, Depth, ErrorKind, Finding, GuardedWrite, Level, Outcome, ReadStore, Result, Scan, Shape,
+    StoreError, WriteStore,
 };
 use crate::model::{Identity, Item, Key, Side, StoreId, StoreKind};
 use crate::profile::{DatabaseProfile, SideProfile};
@@ -65,7 +65,14 @@ impl PostgresStore {
         let lease = pool.lease().await?;
         let catalog = RwLock::new(Arc::new(catalog::load(&lease, tables).await?));
         lease.give_back();
-        Ok(PostgresStore { id, reached: reached.clone(), patterns: tables.to_vec(), pool, catalog, is_replica: OnceCell::new() })
+        Ok(PostgresStore {
+            id,
+            reached: reached.clone(),
+            patterns: tables.to_vec(),
+            pool,
+            catalog,
+            is_replica: OnceCell::new(),
+        })
     }
 
     fn catalog(&self) -> Arc<Catalog> {
@@ -158,13 +165,19 @@ impl ReadStore for PostgresStore {
         }
         for table in &catalog.tables {
             if table.key.is_empty() {
-                add(Level::Warning, format!("{} has no primary key: compared as a multiset, never written", table.name));
+                add(
+                    Level::Warning,
+                    format!("{} has no primary key: compared as a multiset, never written", table.name),
+                );
             }
             if table.is_unlogged {
                 add(Level::Warning, format!("{} is unlogged and is lost in a crash", table.name));
             }
             if table.has_row_security {
-                add(Level::Warning, format!("{} has row security: reading fails unless the role bypasses it", table.name));
+                add(
+                    Level::Warning,
+                    format!("{} has row security: reading fails unless the role bypasses it", table.name),
+                );
             }
         }
         if let Err(error) = self.identity().await {
@@ -175,7 +188,10 @@ impl ReadStore for PostgresStore {
                 Ok(true) => {}
                 Ok(false) => {
                     for table in catalog.tables.iter().filter(|table| catalog.triggered.contains(&table.oid)) {
-                        add(Level::Warning, format!("{} has triggers, and this role cannot keep them from running", table.name));
+                        add(
+                            Level::Warning,
+                            format!("{} has triggers, and this role cannot keep them from running", table.name),
+                        );
                     }
                 }
                 Err(error) => add(Level::Blocker, error.to_string()),

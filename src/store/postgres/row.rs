@@ -113,12 +113,7 @@ impl ReadRow {
 
     /// The leaf of a row that has a primary key.
     pub(super) fn leaf(&self, table: &Table) -> Leaf {
-        Leaf {
-            key: self.key(table),
-            digest: digest::item_digest(&self.contents),
-            size: self.size,
-            modified_at: None,
-        }
+        Leaf { key: self.key(table), digest: digest::item_digest(&self.contents), size: self.size, modified_at: None }
     }
 
     /// The item of a row that has a primary key.

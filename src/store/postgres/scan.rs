@@ -55,7 +55,8 @@ pub(super) async fn begin(
         }
         let locks: String =
             before.tables.iter().map(|table| format!("LOCK TABLE {} IN ACCESS SHARE MODE;", table.from())).collect();
-        let begin = format!("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL statement_timeout = 0; {locks}");
+        let begin =
+            format!("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL statement_timeout = 0; {locks}");
         let failed = |error| fault::store_error("cannot lock the tables for reading", &error);
         holder.batch_execute(&begin).await.map_err(failed)?;
         let catalog = catalog::load(&holder, patterns).await?;

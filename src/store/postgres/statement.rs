@@ -34,8 +34,7 @@ fn key_params<'a>(arrays: &'a [Vec<&'a str>]) -> Params<'a> {
 /// Deletes the row of a job's key.
 pub(super) async fn delete(client: &Client, job: &Job<'_>) -> Result<(), Error> {
     let table = &job.table;
-    let sql =
-        format!("DELETE FROM {} AS r USING {} WHERE {}", table.from(), keys_from(table), keys_match(table));
+    let sql = format!("DELETE FROM {} AS r USING {} WHERE {}", table.from(), keys_from(table), keys_match(table));
     let keys = key_arrays(job);
     client.execute_typed(&sql, &key_params(&keys)).await.map(drop)
 }

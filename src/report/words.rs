@@ -1,0 +1,76 @@
+//! Numbers, times and names as people read them.
+
+use crate::model::Timestamp;
+
+/// A number with thousands separators.
+pub(super) fn number(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::with_capacity(digits.len() * 4 / 3);
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// A number with its noun, in the plural where it is not one.
+pub(super) fn count(items: u64, noun: &str) -> String {
+    let plural = if items == 1 { "" } else { "s" };
+    format!("{} {noun}{plural}", number(items))
+}
+
+/// An instant in UTC, to the second.
+pub(super) fn time(at: Timestamp) -> String {
+    at.strftime("%Y-%m-%d %H:%M:%S UTC").to_string()
+}
+
+/// An instant, or that it is not known.
+pub(super) fn time_or_unknown(at: Option<Timestamp>) -> String {
+    at.map_or_else(|| "not known".into(), time)
+}
+
+/// A length of time, its two largest units.
+pub(super) fn duration(seconds: u64) -> String {
+    let units = [("d", seconds / 86_400), ("h", seconds / 3_600 % 24), ("min", seconds / 60 % 60), ("s", seconds % 60)];
+    let first = units.iter().position(|(_, amount)| *amount > 0).unwrap_or(units.len() - 1);
+    let parts = units[first..].iter().take(2).filter(|(_, amount)| *amount > 0 || seconds == 0);
+    parts.map(|(unit, amount)| format!("{amount} {unit}")).collect::<Vec<_>>().join(" ")
+}
+
+/// Text from outside, safe in a line and in a table cell of markdown.
+pub(super) fn plain(text: &str) -> String {
+    let mut safe = String::with_capacity(text.len());
+    for character in text.chars() {
+        match character {
+            '|' | '*' | '_' | '`' | '<' | '>' | '[' | ']' | '#' | '\\' => safe.extend(['\\', character]),
+            control if control.is_control() => safe.push(' '),
+            other => safe.push(other),
+        }
+    }
+    safe
+}
+
+/// Text from outside as code, safe in a line and in a table cell of markdown.
+pub(super) fn code(text: &str) -> String {
+    let clean: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+    let clean = clean.replace('|', "\\|");
+    let longest = clean.split(|c| c != '`').map(str::len).max().unwrap_or(0);
+    let fence = "`".repeat(longest + 1);
+    let pad = if longest > 0 { " " } else { "" };
+    format!("{fence}{pad}{clean}{pad}{fence}")
+}
+
+/// What an exit code means.
+pub(super) fn exit_meaning(code: u8) -> &'static str {
+    match code {
+        0 => "done",
+        1 => "not at parity",
+        2 => "bad usage or profile",
+        3 => "a person must decide",
+        4 => "incomplete: never parity",
+        5 => "interrupted",
+        _ => "unknown",
+    }
+}
