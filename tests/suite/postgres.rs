@@ -46,13 +46,13 @@ pub async fn sql(server: &Server, statements: &str) {
     client.batch_execute(statements).await.expect("the statements run");
 }
 
-pub async fn store(server: &Server, side: Side, tables: &[&str]) -> PostgresStore {
+async fn store(server: &Server, side: Side, tables: &[&str]) -> PostgresStore {
     let tables: Vec<String> = tables.iter().map(|table| table.to_string()).collect();
     let profile = database(server.port, "postgres");
     PostgresStore::connect(StoreId("ledger".into()), side, &reached(), &profile, &tables).await.expect("it connects")
 }
 
-async fn leaves(scan: &dyn Scan) -> BTreeMap<Key, Digest> {
+pub async fn leaves(scan: &dyn Scan) -> BTreeMap<Key, Digest> {
     let mut all = BTreeMap::new();
     for partition in 0..scan.partitions() {
         let mut stream = scan.leaves(partition);
