@@ -16,10 +16,6 @@ test *ARGS:
 drill *ARGS:
     cargo run --release -- drill {{ARGS}}
 
-# The benchmarks.
-bench *ARGS:
-    cargo bench {{ARGS}}
-
 # The documentation, warnings denied.
 doc:
     RUSTDOCFLAGS="-D warnings" cargo doc --no-deps

@@ -181,7 +181,7 @@ fn the_story_is_told_as_planted_and_the_judge_sees_what_is_missing() {
         assert!(table["disaster_at"].is_datetime());
         let before = DrillProfile { struck: None, ..drill };
         let text = profile_toml(&world, Some(sandbox.record()), before);
-        let profile: failback::profile::Profile = toml::from_str(&text).expect("a profile");
+        let profile = failback::profile::Profile::parse(&text, "drill.toml", &|_| None).expect("a profile");
         assert_eq!(profile.stores.len(), 3);
         assert_eq!(try_write(sandbox.folder()).await.expect("tried"), Fence::Down);
         fence(sandbox.folder()).await.expect("fenced");

@@ -66,7 +66,7 @@ pub fn ministack() -> Option<Server> {
 
 /// A second S3 server: SeaweedFS, without credentials.
 pub fn seaweedfs() -> Option<Server> {
-    let program = venv().join("bin/weed");
+    let program = Venv::located().folder().join("bin/weed");
     if !program.exists() {
         left_out("SeaweedFS");
         return None;
