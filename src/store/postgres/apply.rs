@@ -5,10 +5,12 @@
 
 use std::collections::BTreeSet;
 
+use futures_util::StreamExt;
+use futures_util::stream::FuturesOrdered;
 use tokio_postgres::Client;
 use tokio_postgres::error::SqlState;
 
-use super::catalog::Catalog;
+use super::catalog::{Catalog, ForeignKey};
 use super::guard::{Job, Judgement, Task};
 use super::{fault, fetch, statement};
 use crate::model::{Item, Key};
@@ -16,6 +18,9 @@ use crate::store::{ErrorKind, GuardedWrite, Outcome, Result, StoreError};
 
 /// Times a transaction is begun again after a deadlock or a lock that was not given.
 const ATTEMPTS_MAX: usize = 3;
+
+/// Statements sent ahead of their replies.
+const OPEN_MAX: usize = 64;
 
 /// Actions of a foreign key that change the child: cascade, set null, set default.
 const FOLLOWS: [&str; 3] = ["c", "n", "d"];
@@ -141,48 +146,69 @@ impl Writer<'_> {
         self.begin(jobs).await?;
         let keys: Vec<Key> = jobs.iter().filter(|job| job.held().is_none()).map(|job| job.key.clone()).collect();
         let mut current = fetch::lock(self.client, self.catalog, &keys).await?.into_iter();
-        let (mut outcomes, mut written) = (Vec::with_capacity(jobs.len()), Vec::new());
+        let (mut outcomes, mut tasks) = (Vec::with_capacity(jobs.len()), Vec::new());
         for job in jobs {
             let row = if job.held().is_none() { current.next().flatten() } else { None };
             outcomes.push(match job.judge(row.as_ref()) {
                 Judgement::Settled(outcome) => outcome,
                 Judgement::Write(task) => {
-                    self.write(job, &task).await?;
-                    written.push(*job);
+                    tasks.push((*job, task));
                     Outcome::Applied
                 }
             });
         }
+        self.write_all(&tasks).await?;
+        let written: Vec<&Job<'_>> = tasks.iter().map(|(job, _)| *job).collect();
         self.finish(&written).await?;
         Ok(outcomes)
     }
 
-    pub(super) async fn write(&self, job: &Job<'_>, task: &Task) -> std::result::Result<(), Failure> {
-        if !self.is_replica {
-            self.spare_children(job, task).await?;
+    /// Carries out tasks in order; without waiting for each in turn, unless one asks for its children first.
+    async fn write_all(&self, tasks: &[(&Job<'_>, Task)]) -> std::result::Result<(), Failure> {
+        if tasks.iter().any(|(job, task)| self.followers(job, task).next().is_some()) {
+            for (job, task) in tasks {
+                self.write(job, task).await?;
+            }
+            return Ok(());
         }
-        Ok(statement::write(self.client, job, task).await?)
+        let mut open = FuturesOrdered::new();
+        for (job, task) in tasks {
+            open.push_back(statement::write(self.client, job, task));
+            if open.len() >= OPEN_MAX {
+                open.next().await.transpose()?;
+            }
+        }
+        while let Some(done) = open.next().await {
+            done?;
+        }
+        Ok(())
     }
 
-    /// Keeps a write from changing rows that no one asked to change: those that follow their parent by themselves.
+    /// Carries out one task.
     ///
-    /// The lock on the parent keeps new children from coming before the transaction ends.
-    async fn spare_children(&self, job: &Job<'_>, task: &Task) -> std::result::Result<(), Failure> {
-        for reference in self.catalog.references_to(job.table.oid) {
-            let follows = match task {
-                Task::Insert => false,
-                Task::Delete | Task::Replace => FOLLOWS.contains(&reference.on_delete.as_str()),
-                Task::Update(changed) => {
-                    let is_key = |at: &usize| reference.has_parent_column(&job.table.columns[*at].name);
-                    FOLLOWS.contains(&reference.on_update.as_str()) && changed.iter().any(is_key)
-                }
-            };
-            if follows && statement::has_children(self.client, job, reference).await? {
+    /// A write must not change rows that no one asked to change: those that follow their parent by themselves. The lock on
+    /// the parent keeps new children from coming before the transaction ends.
+    pub(super) async fn write(&self, job: &Job<'_>, task: &Task) -> std::result::Result<(), Failure> {
+        for reference in self.followers(job, task) {
+            if statement::has_children(self.client, job, reference).await? {
                 let what = format!("rows of {} would follow it by {}", reference.child_name, reference.name);
                 return Err(Failure::Blocked(what));
             }
         }
-        Ok(())
+        Ok(statement::write(self.client, job, task).await?)
+    }
+
+    /// The foreign keys by which rows would follow, were this task carried out; none under the replica role.
+    fn followers(&self, job: &Job<'_>, task: &Task) -> impl Iterator<Item = &ForeignKey> {
+        let references = self.catalog.references_to(job.table.oid).filter(|_| !self.is_replica);
+        references.filter(move |reference| match task {
+            Task::Insert => false,
+            Task::Delete | Task::Replace => FOLLOWS.contains(&reference.on_delete.as_str()),
+            Task::Update(changed) => {
+                let is_key = |at: &usize| reference.has_parent_column(&job.table.columns[*at].name);
+                FOLLOWS.contains(&reference.on_update.as_str()) && changed.iter().any(is_key)
+            }
+        })
     }
 
     pub(super) async fn begin(&self, jobs: &[&Job<'_>]) -> std::result::Result<(), Failure> {

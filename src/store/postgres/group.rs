@@ -74,7 +74,7 @@ impl Writer<'_> {
         for (at, (job, row)) in jobs.iter().zip(&rows).enumerate() {
             outcomes.push(Outcome::Applied);
             match job.judge(row.as_ref()) {
-                Judgement::Write(task) => parts.push(Part { at, job: *job, task }),
+                Judgement::Write(task) => parts.push(Part { at, job, task }),
                 Judgement::Settled(Outcome::AlreadyApplied) => outcomes[at] = Outcome::AlreadyApplied,
                 Judgement::Settled(_) => {
                     failed.insert(at);
