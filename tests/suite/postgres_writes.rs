@@ -46,7 +46,8 @@ struct PostgresPair {
     clients: [Client; 2],
 }
 
-const SAMPLE: &str = "CREATE TABLE sample (id int PRIMARY KEY, note text NOT NULL, amount numeric, tags text[], at timestamptz,
+const SAMPLE: &str =
+    "CREATE TABLE sample (id int PRIMARY KEY, note text NOT NULL, amount numeric, tags text[], at timestamptz,
   raw bytea, twice int GENERATED ALWAYS AS (id * 2) STORED); CREATE SEQUENCE ids;";
 
 #[async_trait]
@@ -62,7 +63,8 @@ impl Fixture for PostgresFixture {
             client.batch_execute(SAMPLE).await.map_err(|error| error.to_string())?;
             let profile = database(self.server.port, &name);
             let store =
-                PostgresStore::connect(StoreId("ledger".into()), side, &reached(), &profile, &["public.*".into()]).await;
+                PostgresStore::connect(StoreId("ledger".into()), side, &reached(), &profile, &["public.*".into()])
+                    .await;
             stores.push(Arc::new(store.map_err(|error| format!("{error:?}"))?));
             clients.push(client);
         }
@@ -225,12 +227,10 @@ async fn what_changed_behind_our_back_is_refused_and_left() {
         assert_eq!(outcomes[3], Outcome::Applied);
         let rows = sides.texts("SELECT concat(id, a, j) FROM t ORDER BY 1").await;
         assert_eq!(rows, [r#"1a{"x": 1}"#, "2z", "3q", "4D"]);
-        assert_eq!(sides.bring(&keys).await, vec![
-            Outcome::Applied,
-            Outcome::Applied,
-            Outcome::Applied,
-            Outcome::AlreadyApplied
-        ]);
+        assert_eq!(
+            sides.bring(&keys).await,
+            vec![Outcome::Applied, Outcome::Applied, Outcome::Applied, Outcome::AlreadyApplied]
+        );
         assert_eq!(sides.bring(&keys).await, vec![Outcome::AlreadyApplied; 4]);
     }
 }
@@ -296,11 +296,14 @@ async fn under_the_replica_role_broken_references_are_found_afterwards() {
         assert_eq!(sides.texts("SELECT concat(id, p) FROM heir").await, ["202"]);
         let findings = sides.primary.check_constraints().await.expect("findings");
         let words: Vec<&str> = findings.iter().map(|finding| finding.what.as_str()).collect();
-        assert_eq!(words, [
-            "1 rows of public.child have no parent by child_p_fkey",
-            "1 rows of public.heir have no parent by heir_of",
-            "1 values of public.place are there more than once: place_a_key is broken",
-        ]);
+        assert_eq!(
+            words,
+            [
+                "1 rows of public.child have no parent by child_p_fkey",
+                "1 rows of public.heir have no parent by heir_of",
+                "1 values of public.place are there more than once: place_a_key is broken",
+            ]
+        );
         assert!(findings.iter().all(|finding| finding.level == Level::Blocker));
     }
 }
@@ -313,7 +316,8 @@ async fn identities_and_generated_columns_are_written_as_they_are() {
     for role in ROLES {
         let Some(sides) = Sides::new(PostgresMajor::V18, role, shape).await else { return };
         sides.run("one", "INSERT INTO t (n) VALUES (1), (2); INSERT INTO u (id, a) VALUES (1, 'a'); INSERT INTO d VALUES (1, 'x')").await;
-        let two = "INSERT INTO t OVERRIDING SYSTEM VALUE VALUES (1, 5), (7, 7); INSERT INTO d VALUES (1, 'y'), (2, 'z');
+        let two =
+            "INSERT INTO t OVERRIDING SYSTEM VALUE VALUES (1, 5), (7, 7); INSERT INTO d VALUES (1, 'y'), (2, 'z');
           INSERT INTO u OVERRIDING SYSTEM VALUE VALUES (1, 9, 'b'); INSERT INTO loose VALUES ('l')";
         sides.run("two", two).await;
         let keys: Vec<Key> = [("t", 1), ("t", 2), ("t", 7), ("u", 1), ("d", 1), ("d", 2)]
@@ -352,19 +356,80 @@ async fn a_row_that_a_trigger_changes_is_not_called_applied() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn sequences_go_their_own_way_only() {
-    let shape = "CREATE SEQUENCE up; CREATE SEQUENCE \"Down's\" INCREMENT -2; CREATE SEQUENCE placed START 10 MINVALUE 1;
+    let shape =
+        "CREATE SEQUENCE up; CREATE SEQUENCE \"Down's\" INCREMENT -2; CREATE SEQUENCE placed START 10 MINVALUE 1;
       CREATE TABLE t (id serial PRIMARY KEY)";
     let Some(sides) = Sides::new(PostgresMajor::V18, "clerk", shape).await else { return };
     sides.run("one", "SELECT setval('up', 50); SELECT setval('\"Down''s\"', -3)").await;
-    sides.run("two", "SELECT setval('up', 40); SELECT setval('\"Down''s\"', -9); SELECT setval('placed', 1, false)").await;
+    sides
+        .run("two", "SELECT setval('up', 40); SELECT setval('\"Down''s\"', -9); SELECT setval('placed', 1, false)")
+        .await;
     let counters = sides.dr.counters().await.expect("counters");
     let raised = sides.primary.raise_counters(&counters).await.expect("raised");
     assert_eq!(raised, [Counter { name: "public.Down's".into(), value: Some(-9), increment: -2 }]);
-    assert_eq!(sides.texts("SELECT concat(nextval('up'), nextval('\"Down''s\"'), nextval('placed'))").await, ["51-1110"]);
+    assert_eq!(
+        sides.texts("SELECT concat(nextval('up'), nextval('\"Down''s\"'), nextval('placed'))").await,
+        ["51-1110"]
+    );
     let counter = |name: &str, value| Counter { name: name.into(), value: Some(value), increment: 1 };
     let both = [counter("public.up", 99), counter("public.none", 1)];
     let error = sides.primary.raise_counters(&both).await.expect_err("an error");
     assert!(error.to_string().contains("public.none"), "{error:?}");
     assert_eq!(sides.texts("SELECT concat(last_value) FROM up").await, ["51"]);
     assert_eq!(sides.primary.raise_counters(&both[..1]).await.expect("raised").len(), 1);
+}
+
+const TYPES: &str = "CREATE TYPE mood AS ENUM ('sad', 'so so'); CREATE TYPE pair AS (a int, b text); CREATE DOMAIN code AS char(4);
+ CREATE TABLE every (id uuid, k text, b bytea, PRIMARY KEY (id, k, b), n numeric(38, 5), f float8, f4 float4, i interval,
+  t timestamptz, ts timestamp, tz timetz, a text[], aa int[][], j json, jb jsonb, m mood, ms mood[], r int4range, p pair, ps pair[],
+  c char(5), q \"char\", nm name, ip inet, net cidr, mac macaddr, v varchar(3), d code, flag bool, big int8, o oid,
+  bits bit(5), vb varbit, pt point, poly polygon, ts1 tsvector, mo money, lsn pg_lsn, cls regclass, u text COLLATE blind);
+ CREATE TABLE \"Od'd\" (\"Id \"\"x\" numeric PRIMARY KEY, \"select\" text);
+ CREATE TABLE split (id int, at date, PRIMARY KEY (id, at)) PARTITION BY RANGE (at);
+ CREATE TABLE split_1 PARTITION OF split FOR VALUES FROM ('2026-01-01') TO ('2026-02-01');";
+
+const TYPED_ROWS: &str = "INSERT INTO every VALUES
+ ('00000000-0000-0000-0000-000000000001', E'tab\\t\\\\N\\n', '\\x00ff', 123456789012345678901234567890123.12345, '-0', 'NaN', '1 mon -3 days',
+  '2026-01-01 00:00+02', 'infinity', '10:00+02', ARRAY['a', NULL, '', 'NULL', '{\"'], '{{1,2},{3,4}}', '{\"a\" : 1, \"a\":2}', '{\"a\":1.0}',
+  'so so', '{sad,\"so so\"}', '[1,5)', '(,)', '{\"(1,\\\"x,y\\\")\"}', 'ab', 'q', 'name', '10.0.0.1', '10.0.0.0/8', '08:00:2b:01:02:03', '  x',
+  'x', true, -9223372036854775808, 4294967295, '10101', '101', '(1,2.5)', '((0,0),(1,1),(2,0))', '''a'':1 b', '12.50', '16/B374D848', 'pg_catalog.pg_class', 'Abc');
+ INSERT INTO every VALUES ('00000000-0000-0000-0000-000000000001', 'é€😀', '', NULL, 'Infinity');
+ INSERT INTO \"Od'd\" VALUES (1.10, 'a'), (2, NULL); INSERT INTO split VALUES (1, '2026-01-05'), (2, '2026-01-06');";
+
+async fn every_type_goes_over(major: PostgresMajor) {
+    // The wheel is built without ICU, and only ICU has collations under which different texts are equal.
+    let blind = match major {
+        PostgresMajor::V15 => "(provider = icu, locale = 'und-u-ks-level2', deterministic = false)",
+        PostgresMajor::V18 => "FROM \"C\"",
+    };
+    let shape = format!("CREATE COLLATION blind {blind}; {TYPES}");
+    for role in ROLES {
+        let Some(sides) = Sides::new(major, role, &shape).await else { return };
+        sides.run("two", TYPED_ROWS).await;
+        let scan = sides.dr.begin_scan(1).await.expect("a scan");
+        let there = leaves(scan.as_ref()).await;
+        let keys: Vec<Key> = there.keys().cloned().collect();
+        assert_eq!(keys.len(), 6);
+        assert_eq!(sides.bring(&keys).await, vec![Outcome::Applied; 6]);
+        let scan = sides.primary.begin_scan(1).await.expect("a scan");
+        assert_eq!(leaves(scan.as_ref()).await, there);
+        // What differs in spelling only is brought over as well.
+        let respell = "UPDATE every SET u = 'aBC', j = '{\"a\":1,\"a\":2}', n = n + 1, f = 0, flag = false, v = NULL, a = '{}' WHERE n > 0;
+          UPDATE \"Od'd\" SET \"select\" = NULL; DELETE FROM split WHERE id = 2";
+        sides.run("one", respell).await;
+        let outcomes = sides.bring(&keys).await;
+        assert_eq!(outcomes.iter().filter(|outcome| **outcome == Outcome::Applied).count(), 3, "{outcomes:?}");
+        let scan = sides.primary.begin_scan(1).await.expect("a scan");
+        assert_eq!(leaves(scan.as_ref()).await, there);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn postgres_15_takes_every_type() {
+    every_type_goes_over(PostgresMajor::V15).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn postgres_18_takes_every_type() {
+    every_type_goes_over(PostgresMajor::V18).await;
 }
