@@ -8,6 +8,7 @@ mod dynamodb;
 mod layering;
 mod peers;
 mod postgres;
+mod postgres_writes;
 mod profile;
 mod resume;
 mod s3;

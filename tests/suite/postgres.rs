@@ -10,7 +10,7 @@ use futures_util::StreamExt;
 
 use crate::peers::{self, PostgresMajor, Server};
 
-fn reached() -> SideProfile {
+pub fn reached() -> SideProfile {
     SideProfile {
         region: "us-east-1".into(),
         aws_profile: None,
@@ -22,7 +22,7 @@ fn reached() -> SideProfile {
     }
 }
 
-fn database(port: u16, name: &str) -> DatabaseProfile {
+pub fn database(port: u16, name: &str) -> DatabaseProfile {
     DatabaseProfile {
         url: Some(format!("postgres://postgres@127.0.0.1:{port}/{name}")),
         instance: None,
@@ -34,7 +34,7 @@ fn database(port: u16, name: &str) -> DatabaseProfile {
     }
 }
 
-async fn sql(server: &Server, statements: &str) {
+pub async fn sql(server: &Server, statements: &str) {
     let url = format!("postgres://postgres@127.0.0.1:{}/postgres", server.port);
     let (client, connection) = loop {
         match tokio_postgres::connect(&url, tokio_postgres::NoTls).await {
@@ -52,7 +52,7 @@ async fn store(server: &Server, side: Side, tables: &[&str]) -> PostgresStore {
     PostgresStore::connect(StoreId("ledger".into()), side, &reached(), &profile, &tables).await.expect("it connects")
 }
 
-async fn leaves(scan: &dyn Scan) -> BTreeMap<Key, Digest> {
+pub async fn leaves(scan: &dyn Scan) -> BTreeMap<Key, Digest> {
     let mut all = BTreeMap::new();
     for partition in 0..scan.partitions() {
         let mut stream = scan.leaves(partition);

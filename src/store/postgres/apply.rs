@@ -5,10 +5,12 @@
 
 use std::collections::BTreeSet;
 
+use futures_util::StreamExt;
+use futures_util::stream::FuturesOrdered;
 use tokio_postgres::Client;
 use tokio_postgres::error::SqlState;
 
-use super::catalog::Catalog;
+use super::catalog::{Catalog, ForeignKey};
 use super::guard::{Job, Judgement, Task};
 use super::{fault, fetch, statement};
 use crate::model::{Item, Key};
@@ -17,11 +19,14 @@ use crate::store::{ErrorKind, GuardedWrite, Outcome, Result, StoreError};
 /// Times a transaction is begun again after a deadlock or a lock that was not given.
 const ATTEMPTS_MAX: usize = 3;
 
+/// Statements sent ahead of their replies.
+const OPEN_MAX: usize = 64;
+
 /// Actions of a foreign key that change the child: cascade, set null, set default.
 const FOLLOWS: [&str; 3] = ["c", "n", "d"];
 
 /// Why a transaction was rolled back.
-enum Failure {
+pub(super) enum Failure {
     /// Nothing can be said of any row.
     Store(StoreError),
     /// Another transaction was in the way: begin again.
@@ -73,7 +78,7 @@ pub(super) struct Writer<'a> {
 }
 
 /// What became of a transaction: an error of the store ends the whole batch.
-type Attempt = std::result::Result<Vec<Outcome>, Failure>;
+pub(super) type Attempt = std::result::Result<Vec<Outcome>, Failure>;
 
 impl Writer<'_> {
     /// Applies writes; an error leaves no transaction behind that could still commit.
@@ -88,8 +93,16 @@ impl Writer<'_> {
             return Ok(outcomes);
         }
         let mut outcomes = Vec::with_capacity(jobs.len());
-        for job in all {
+        for job in &all {
             outcomes.push(self.alone(job).await?);
+        }
+        let is_blocked = |at: &usize| matches!(outcomes[*at], Outcome::Blocked { .. });
+        let blocked: Vec<usize> = (0..all.len()).filter(is_blocked).collect();
+        if blocked.len() > 1 && keys.len() == all.len() {
+            let group: Vec<&Job<'_>> = blocked.iter().map(|&at| all[at]).collect();
+            for (at, outcome) in blocked.into_iter().zip(self.together(&group).await?) {
+                outcomes[at] = outcome.unwrap_or_else(|| outcomes[at].clone());
+            }
         }
         Ok(outcomes)
     }
@@ -113,7 +126,7 @@ impl Writer<'_> {
     }
 
     /// One transaction over all jobs, begun again where that may help; `Err` within `Ok` tells what was in the way.
-    async fn attempt(&self, jobs: &[&Job<'_>]) -> Result<Attempt> {
+    pub(super) async fn attempt(&self, jobs: &[&Job<'_>]) -> Result<Attempt> {
         let mut attempts = 1;
         loop {
             let failure = match self.transaction(jobs).await {
@@ -130,65 +143,90 @@ impl Writer<'_> {
     }
 
     async fn transaction(&self, jobs: &[&Job<'_>]) -> Attempt {
-        self.begin().await?;
+        self.begin(jobs).await?;
         let keys: Vec<Key> = jobs.iter().filter(|job| job.held().is_none()).map(|job| job.key.clone()).collect();
         let mut current = fetch::lock(self.client, self.catalog, &keys).await?.into_iter();
-        let (mut outcomes, mut written) = (Vec::with_capacity(jobs.len()), Vec::new());
+        let (mut outcomes, mut tasks) = (Vec::with_capacity(jobs.len()), Vec::new());
         for job in jobs {
             let row = if job.held().is_none() { current.next().flatten() } else { None };
             outcomes.push(match job.judge(row.as_ref()) {
                 Judgement::Settled(outcome) => outcome,
                 Judgement::Write(task) => {
-                    self.write(job, &task).await?;
-                    written.push(*job);
+                    tasks.push((*job, task));
                     Outcome::Applied
                 }
             });
         }
+        self.write_all(&tasks).await?;
+        let written: Vec<&Job<'_>> = tasks.iter().map(|(job, _)| *job).collect();
         self.finish(&written).await?;
         Ok(outcomes)
     }
 
-    async fn write(&self, job: &Job<'_>, task: &Task) -> std::result::Result<(), Failure> {
-        if !self.is_replica {
-            self.spare_children(job, task).await?;
-        }
-        Ok(statement::write(self.client, job, task).await?)
-    }
-
-    /// Keeps a write from changing rows that no one asked to change: those that follow their parent by themselves.
-    ///
-    /// The lock on the parent keeps new children from coming before the transaction ends.
-    async fn spare_children(&self, job: &Job<'_>, task: &Task) -> std::result::Result<(), Failure> {
-        for reference in self.catalog.references_to(job.table.oid) {
-            let follows = match task {
-                Task::Insert => false,
-                Task::Delete | Task::Replace => FOLLOWS.contains(&reference.on_delete.as_str()),
-                Task::Update(changed) => {
-                    let is_key = |at: &usize| reference.has_parent_column(&job.table.columns[*at].name);
-                    FOLLOWS.contains(&reference.on_update.as_str()) && changed.iter().any(is_key)
-                }
-            };
-            if follows && statement::has_children(self.client, job, reference).await? {
-                let what = format!("rows of {} would follow it by {}", reference.child_name, reference.name);
-                return Err(Failure::Blocked(what));
+    /// Carries out tasks in order; without waiting for each in turn, unless one asks for its children first.
+    async fn write_all(&self, tasks: &[(&Job<'_>, Task)]) -> std::result::Result<(), Failure> {
+        if tasks.iter().any(|(job, task)| self.followers(job, task).next().is_some()) {
+            for (job, task) in tasks {
+                self.write(job, task).await?;
             }
+            return Ok(());
+        }
+        let mut open = FuturesOrdered::new();
+        for (job, task) in tasks {
+            open.push_back(statement::write(self.client, job, task));
+            if open.len() >= OPEN_MAX {
+                open.next().await.transpose()?;
+            }
+        }
+        while let Some(done) = open.next().await {
+            done?;
         }
         Ok(())
     }
 
-    async fn begin(&self) -> std::result::Result<(), Failure> {
-        let role = if self.is_replica {
-            "SET LOCAL session_replication_role = replica"
-        } else {
-            "SET CONSTRAINTS ALL DEFERRED"
+    /// Carries out one task.
+    ///
+    /// A write must not change rows that no one asked to change: those that follow their parent by themselves. The lock on
+    /// the parent keeps new children from coming before the transaction ends.
+    pub(super) async fn write(&self, job: &Job<'_>, task: &Task) -> std::result::Result<(), Failure> {
+        for reference in self.followers(job, task) {
+            if statement::has_children(self.client, job, reference).await? {
+                let what = format!("rows of {} would follow it by {}", reference.child_name, reference.name);
+                return Err(Failure::Blocked(what));
+            }
+        }
+        Ok(statement::write(self.client, job, task).await?)
+    }
+
+    /// The foreign keys by which rows would follow, were this task carried out; none under the replica role.
+    fn followers(&self, job: &Job<'_>, task: &Task) -> impl Iterator<Item = &ForeignKey> {
+        let references = self.catalog.references_to(job.table.oid).filter(|_| !self.is_replica);
+        references.filter(move |reference| match task {
+            Task::Insert => false,
+            Task::Delete | Task::Replace => FOLLOWS.contains(&reference.on_delete.as_str()),
+            Task::Update(changed) => {
+                let is_key = |at: &usize| reference.has_parent_column(&job.table.columns[*at].name);
+                FOLLOWS.contains(&reference.on_update.as_str()) && changed.iter().any(is_key)
+            }
+        })
+    }
+
+    pub(super) async fn begin(&self, jobs: &[&Job<'_>]) -> std::result::Result<(), Failure> {
+        let role = match self.is_replica {
+            true => "SET LOCAL session_replication_role = replica",
+            false => "SET CONSTRAINTS ALL DEFERRED",
         };
-        let begin = format!("BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; {role}");
+        let mut begin = format!("BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; {role}");
+        // A deferrable key is no key at all under the replica role, so the table stands still instead.
+        let deferrable = self.catalog.tables.iter().filter(|table| table.is_key_deferrable);
+        for table in deferrable.filter(|table| self.is_replica && jobs.iter().any(|job| job.table.oid == table.oid)) {
+            begin.push_str(&format!("; LOCK TABLE {} IN SHARE ROW EXCLUSIVE MODE", table.from()));
+        }
         Ok(self.client.batch_execute(&begin).await?)
     }
 
     /// Has the database check what it put off, reads what was written, and commits if that is what was wanted.
-    async fn finish(&self, written: &[&Job<'_>]) -> std::result::Result<(), Failure> {
+    pub(super) async fn finish(&self, written: &[&Job<'_>]) -> std::result::Result<(), Failure> {
         self.client.batch_execute("SET CONSTRAINTS ALL IMMEDIATE").await?;
         let keys: Vec<Key> = written.iter().map(|job| job.key.clone()).collect();
         let rows: Vec<Option<Item>> = fetch::fetch(self.client, self.catalog, &keys).await?;
@@ -199,7 +237,7 @@ impl Writer<'_> {
         Ok(self.client.batch_execute("COMMIT").await?)
     }
 
-    async fn roll_back(&self) -> Result<()> {
+    pub(super) async fn roll_back(&self) -> Result<()> {
         let failed = |error| fault::store_error("cannot roll a transaction back", &error);
         self.client.batch_execute("ROLLBACK").await.map_err(failed)
     }

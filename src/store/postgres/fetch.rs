@@ -11,11 +11,14 @@ use super::catalog::{Catalog, Table};
 use super::row::{self, ReadRow};
 use super::scan;
 use super::{fault, names};
-use crate::model::{Item, Key};
+use crate::model::{Item, Key, Value};
 use crate::store::{ErrorKind, Result, StoreError};
 
 /// Keys asked for in one query.
 const KEYS_MAX: usize = 1_000;
+
+/// The columns of a primary key by name.
+type KeyColumns = BTreeMap<String, Value>;
 
 /// Reads rows by key, in the order of the keys.
 pub(super) async fn fetch(client: &Client, catalog: &Catalog, keys: &[Key]) -> Result<Vec<Option<Item>>> {
@@ -28,7 +31,7 @@ pub(super) async fn lock(client: &Client, catalog: &Catalog, keys: &[Key]) -> Re
 }
 
 async fn read(client: &Client, catalog: &Catalog, keys: &[Key], suffix: &str) -> Result<Vec<Option<Item>>> {
-    let mut by_table: BTreeMap<String, Vec<(&Key, BTreeMap<String, crate::model::Value>)>> = BTreeMap::new();
+    let mut by_table: BTreeMap<String, Vec<(&Key, KeyColumns)>> = BTreeMap::new();
     for key in keys {
         let (table, columns) = row::key_parts(key)?;
         by_table.entry(table).or_default().push((key, columns));

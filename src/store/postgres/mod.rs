@@ -6,9 +6,11 @@
 mod apply;
 mod catalog;
 mod connect;
+mod constraints;
 mod counters;
 mod fault;
 mod fetch;
+mod group;
 mod guard;
 mod names;
 mod pool;
@@ -83,12 +85,23 @@ impl PostgresStore {
 }
 
 impl PostgresStore {
+    fn subject(&self) -> String {
+        format!("{} {}", self.id, self.pool.target.place)
+    }
+
     fn writable(&self) -> Result<()> {
         if self.pool.target.read_only {
-            let what = format!("{} {}: only the primary is ever written", self.id, self.pool.target.place);
+            let what = format!("{}: only the primary is ever written", self.subject());
             return Err(StoreError::new(ErrorKind::Unfit, what));
         }
         Ok(())
+    }
+
+    async fn may_be_replica(&self) -> Result<bool> {
+        let lease = self.pool.lease().await?;
+        let is_replica = self.is_replica(&lease).await?;
+        lease.give_back();
+        Ok(is_replica)
     }
 
     async fn is_replica(&self, lease: &Lease) -> Result<bool> {
@@ -141,7 +154,7 @@ impl ReadStore for PostgresStore {
 
     async fn check(&self) -> Vec<Finding> {
         let catalog = self.catalog();
-        let subject = format!("{} {}", self.id, self.pool.target.place);
+        let subject = self.subject();
         let mut findings = Vec::new();
         let mut add = |level, what: String| findings.push(Finding::new(level, subject.clone(), what));
         for pattern in &catalog.idle_patterns {
@@ -169,6 +182,20 @@ impl ReadStore for PostgresStore {
         }
         if let Err(error) = self.identity().await {
             add(Level::Blocker, error.to_string());
+        }
+        if self.writable().is_ok() {
+            match self.may_be_replica().await {
+                Ok(true) => {}
+                Ok(false) => {
+                    for table in catalog.tables.iter().filter(|table| catalog.triggered.contains(&table.oid)) {
+                        add(
+                            Level::Warning,
+                            format!("{} has triggers, and this role cannot keep them from running", table.name),
+                        );
+                    }
+                }
+                Err(error) => add(Level::Blocker, error.to_string()),
+            }
         }
         findings
     }
@@ -214,5 +241,25 @@ impl WriteStore for PostgresStore {
         let outcomes = Writer { client: &lease, catalog: &catalog, is_replica }.apply(writes).await?;
         lease.give_back();
         Ok(outcomes)
+    }
+
+    async fn raise_counters(&self, counters: &[Counter]) -> Result<Vec<Counter>> {
+        self.writable()?;
+        let lease = self.pool.lease().await?;
+        let raised = counters::raise(&lease, counters).await?;
+        lease.give_back();
+        Ok(raised)
+    }
+
+    async fn check_constraints(&self) -> Result<Vec<Finding>> {
+        self.writable()?;
+        let (lease, catalog) = (self.pool.lease().await?, self.catalog());
+        let findings = match self.is_replica(&lease).await? {
+            true => constraints::check(&lease, &catalog, &self.subject()).await?,
+            // The database itself checked every write.
+            false => Vec::new(),
+        };
+        lease.give_back();
+        Ok(findings)
     }
 }
