@@ -110,9 +110,11 @@ fn any_byte_altered_in_the_body_or_signature_is_seen() {
     assert!(matches!(taken, Err(CertificateError::Signature)));
 }
 
+type Alter<T> = fn(&mut T);
+
 #[test]
 fn contradictions_are_not_signed() {
-    let rows: Vec<(&str, fn(&mut Certificate))> = vec![
+    let rows: Vec<(&str, Alter<Certificate>)> = vec![
         ("version", |body| body.format = 2),
         ("no stores", |body| body.stores.clear()),
         ("all was checked", |body| body.not_checked.clear()),
@@ -132,7 +134,7 @@ fn contradictions_are_not_signed() {
         alter(&mut body);
         assert!(Certificate::sign(&body, &key()).is_err(), "{what}");
     }
-    let rows: Vec<(&str, fn(&mut StoreResult))> = vec![
+    let rows: Vec<(&str, Alter<StoreResult>)> = vec![
         ("unlisted", |store| store.accepted_total = 2),
         ("unexplained count", |store| store.dr.items = 12),
         ("no difference", |store| store.accepted[0].dr = store.accepted[0].primary),

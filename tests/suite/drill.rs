@@ -229,7 +229,7 @@ fn the_same_story_is_told_in_memory() {
         world.business().await.expect("business");
         let drill = DrillProfile { program: Path::new("/failback"), struck: Some(struck), checkpoint: None };
         let table: toml::Table = profile_toml(&world, None, drill).parse().expect("TOML");
-        assert!(table["disaster_at"].is_datetime() && !table.contains_key("cutover"));
+        assert!(table["disaster_at"].is_datetime() && table.contains_key("cutover"));
         world.late_business().await.expect("late business");
         for planted in world.planted() {
             let primary = registry.get(planted.name).expect("a table");

@@ -195,8 +195,8 @@ mod tests {
         for items in takes {
             rate.take(*items).await;
         }
-        let waited = *skip.1.lock().expect("no panics");
-        waited
+
+        *skip.1.lock().expect("no panics")
     }
 
     #[tokio::test]

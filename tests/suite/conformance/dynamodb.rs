@@ -110,7 +110,7 @@ impl Pair for DynamoDbPair {
 
     async fn plant(&self, side: Side, samples: &[Sample]) -> Result<(), String> {
         let (client, table) = (self.at(side), &self.table);
-        let puts = samples.to_vec().into_iter().map(|sample| async move { put(client, table, row(sample)).await });
+        let puts = samples.iter().cloned().map(|sample| async move { put(client, table, row(sample)).await });
         stream::iter(puts).buffer_unordered(PUTS_AT_ONCE).collect::<()>().await;
         Ok(())
     }

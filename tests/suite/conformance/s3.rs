@@ -110,7 +110,7 @@ impl Pair for S3Pair {
 
     async fn plant(&self, side: Side, samples: &[Sample]) -> Result<(), String> {
         let (region, bucket) = self.at(side);
-        let puts = samples.to_vec().into_iter().map(|Sample { number, version }| async move {
+        let puts = samples.iter().cloned().map(|Sample { number, version }| async move {
             let body = format!("object {number} in version {version}");
             region.put(bucket, &self.full_key(number), body.as_bytes()).await;
         });
