@@ -57,7 +57,7 @@ pub fn end_words(end: &CutoverEnd) -> String {
 /// One step for people.
 pub fn words(event: &CutoverEvent) -> String {
     match event {
-        CutoverEvent::ShiftIntended { from, to } => format!("shifting: primary {from} -> {to}"),
+        CutoverEvent::ShiftIntended { from, to } => format!("shifting: {from} -> primary {to}"),
         CutoverEvent::Shifted { to, .. } => format!("shifted: primary share {to}"),
         CutoverEvent::Insync { .. } => "in sync: all DNS servers answer with the new weights".into(),
         CutoverEvent::TtlWaited { seconds } => format!("waited {seconds} s for cached answers to expire"),

@@ -10,6 +10,7 @@ use crate::cli::args::{Command, DrillArguments, Global};
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::output;
 use crate::cli::{SystemClock, progress};
+use crate::cutover::CutoverEvent;
 use crate::drill::sandbox::{self, Lifetime, SandboxError, Stopped};
 use crate::drill::story::{Fence, Scale, fence, try_write};
 use crate::drill::{Drill, DrillError, Narrator, Scene, Stage};
@@ -130,6 +131,9 @@ struct Teller {
 impl Narrator for Teller {
     fn show(&mut self, scene: Scene<'_>) {
         if self.quiet {
+            return;
+        }
+        if let Scene::Traffic(CutoverEvent::Health { ok: true, .. }) = scene {
             return;
         }
         let text = match scene {
