@@ -1,6 +1,7 @@
 //! The one integration binary.
 
 mod canonical;
+mod cli;
 mod conformance;
 mod cutover;
 mod drill;
@@ -10,6 +11,7 @@ mod peers;
 mod postgres;
 mod profile;
 mod resume;
+mod rig;
 mod s3;
 mod truth;
 mod twisted;
