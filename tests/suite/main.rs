@@ -6,6 +6,7 @@ mod conformance;
 mod cutover;
 mod drill;
 mod dynamodb;
+mod journey;
 mod layering;
 mod peers;
 mod postgres;

@@ -113,6 +113,7 @@ pub const PRIMARY: usize = 0;
 pub const DR: usize = 1;
 pub const TABLE: [&str; 2] = ["sensors", "sensors-restored"];
 pub const BUCKET: [&str; 2] = ["maps-east", "maps-west"];
+const SCHEMA: [(&str, ScalarAttributeType); 2] = [("sensor", ScalarAttributeType::S), ("at", ScalarAttributeType::N)];
 const REGION: [&str; 2] = ["us-east-1", "us-west-2"];
 
 pub type Row = HashMap<String, A>;
@@ -136,9 +137,8 @@ impl Regions {
         let buckets = [Region::of(&server, REGION[0]).await, Region::of(&server, REGION[1]).await];
         let tables =
             [crate::dynamodb::client(&buckets[0].side).await, crate::dynamodb::client(&buckets[1].side).await];
-        let schema = [("sensor", ScalarAttributeType::S), ("at", ScalarAttributeType::N)];
         for side in [PRIMARY, DR] {
-            crate::dynamodb::create(&tables[side], TABLE[side], &schema).await;
+            crate::dynamodb::create(&tables[side], TABLE[side], &SCHEMA).await;
             buckets[side].make_bucket(BUCKET[side], true).await;
         }
         let config = sdk_config(&buckets[0].side).await;
@@ -178,6 +178,12 @@ impl Regions {
 
     pub async fn put(&self, side: usize, row: Row) {
         self.tables[side].put_item().table_name(TABLE[side]).set_item(Some(row)).send().await.expect("an item");
+    }
+
+    /// Deletes the table and makes one of the same name and shape.
+    pub async fn recreate(&self, side: usize) {
+        self.tables[side].delete_table().table_name(TABLE[side]).send().await.expect("deleted");
+        crate::dynamodb::create(&self.tables[side], TABLE[side], &SCHEMA).await;
     }
 
     pub async fn delete(&self, side: usize, sensor: &str, at: u32) {
