@@ -7,6 +7,7 @@ mod cutover;
 mod drill;
 mod dynamodb;
 mod journey;
+mod kill;
 mod layering;
 mod peers;
 mod postgres;
