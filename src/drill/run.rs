@@ -228,7 +228,7 @@ impl Rehearsal<'_> {
         self.show(Scene::Stage(Stage::InStep));
         self.world.seed().await?;
         let before = self.session(None)?;
-        before.begin("checkpoint").and_then(|()| Ok(()))?;
+        before.begin("checkpoint")?;
         let checkpoint = before.checkpoint(&self.checkpoint_folder().to_string_lossy()).await?;
         self.show(Scene::Checkpoint(&checkpoint));
         drop(before);

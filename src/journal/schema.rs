@@ -52,6 +52,13 @@ CREATE TABLE IF NOT EXISTS prior (
     state TEXT NOT NULL,
     PRIMARY KEY (store, key)
 ) STRICT;
+CREATE TABLE IF NOT EXISTS prior_history (
+    number INTEGER PRIMARY KEY,
+    store TEXT NOT NULL,
+    key BLOB NOT NULL,
+    digest BLOB,
+    image BLOB
+) STRICT;
 ";
 
 pub(super) fn prepare(connection: &Connection) -> Result<()> {

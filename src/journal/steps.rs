@@ -105,6 +105,8 @@ pub struct PriorImage {
     pub pending: Option<Option<Digest>>,
     /// The phase of the step.
     pub phase: i64,
+    /// Every digest that proves the item before, to tell whether an interrupted write had happened; not stored.
+    pub proofs: Vec<Digest>,
 }
 
 /// What becomes of a step's prior image when the step is settled.
@@ -366,6 +368,7 @@ impl Journal {
                 after: (state == "written").then_some(after),
                 pending: is_pending.then_some(pending),
                 phase: row.get(7)?,
+                proofs: Vec::new(),
             })
         })?;
         rows.map(|row| row.map_err(JournalError::from)).collect()
@@ -429,28 +432,32 @@ fn settle_prior(transaction: &Transaction<'_>, store: &str, key: &[u8], fate: Pr
     Ok(())
 }
 
-/// A prior that was undone starts anew; otherwise the first image stays, and the new after-image is pending.
+/// The first image stays while this session's writes follow one another; an image that was stored for a write that did not
+/// happen, or that was undone, gives way. Every image is kept in the history, whatever becomes of it.
 fn intend_one(transaction: &Transaction<'_>, prior: &PriorImage) -> Result<()> {
+    let (store, key) = (&prior.store.0, prior.key.as_bytes());
+    let known: Option<(String, Option<[u8; 32]>)> = transaction
+        .prepare_cached("SELECT state, pending FROM prior WHERE store = ?1 AND key = ?2")?
+        .query_row(params![store, key], |row| Ok((row.get(0)?, row.get(1)?)))
+        .optional()?;
+    let keeps_first = known.is_some_and(|(state, pending)| match state.as_str() {
+        "written" => true,
+        "intended" => pending.map_or(prior.digest.is_none(), |pending| prior.proofs.contains(&Digest(pending))),
+        _ => false,
+    });
+    let remember = "INSERT INTO prior_history (store, key, digest, image) VALUES (?1, ?2, ?3, ?4)";
+    transaction.prepare_cached(remember)?.execute(params![store, key, bytes_of(prior.digest), prior.image])?;
+    let pending = bytes_of(prior.pending.flatten());
+    if keeps_first {
+        let sql = "UPDATE prior SET pending = ?3, is_pending = 1, phase = ?4 WHERE store = ?1 AND key = ?2";
+        transaction.prepare_cached(sql)?.execute(params![store, key, pending, prior.phase])?;
+        return Ok(());
+    }
     let mut insert = transaction.prepare_cached(
-        "INSERT INTO prior (store, key, digest, image, after, pending, is_pending, phase, state)
-         VALUES (?1, ?2, ?3, ?4, NULL, ?5, 1, ?6, 'intended')
-         ON CONFLICT (store, key) DO UPDATE SET
-             digest = CASE state WHEN 'undone' THEN excluded.digest ELSE digest END,
-             image = CASE state WHEN 'undone' THEN excluded.image ELSE image END,
-             after = CASE state WHEN 'undone' THEN NULL ELSE after END,
-             pending = excluded.pending,
-             is_pending = 1,
-             phase = excluded.phase,
-             state = CASE state WHEN 'undone' THEN 'intended' ELSE state END",
+        "INSERT OR REPLACE INTO prior (store, key, digest, image, after, pending, is_pending, phase, state)
+         VALUES (?1, ?2, ?3, ?4, NULL, ?5, 1, ?6, 'intended')",
     )?;
-    insert.execute(params![
-        prior.store.0,
-        prior.key.as_bytes(),
-        bytes_of(prior.digest),
-        prior.image,
-        bytes_of(prior.pending.flatten()),
-        prior.phase,
-    ])?;
+    insert.execute(params![store, key, bytes_of(prior.digest), prior.image, pending, prior.phase])?;
     Ok(())
 }
 

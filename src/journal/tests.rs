@@ -106,11 +106,16 @@ fn the_first_prior_image_stays() {
         after: None,
         pending: Some(Some(Digest([after; 32]))),
         phase: 0,
+        proofs: vec![Digest([image; 32])],
     };
+    let stored = |prior: PriorImage| PriorImage { proofs: Vec::new(), ..prior };
     journal.intend(Digest([9; 32]), &[prior(1, 2)]).expect("intended");
-    journal.intend(Digest([9; 32]), &[prior(2, 3)]).expect("intended again");
+    journal.intend(Digest([9; 32]), &[prior(2, 3)]).expect("intended again, the first write having happened");
     let kept = journal.priors(&StoreId("orders".into()), None, 10).expect("read");
-    assert_eq!(kept, [PriorImage { pending: Some(Some(Digest([3; 32]))), ..prior(1, 2) }]);
+    assert_eq!(kept, [PriorImage { pending: Some(Some(Digest([3; 32]))), ..stored(prior(1, 2)) }]);
+    journal.intend(Digest([9; 32]), &[prior(8, 9)]).expect("intended, after a stranger's write");
+    let anew = journal.priors(&StoreId("orders".into()), None, 10).expect("read");
+    assert_eq!(anew, [stored(prior(8, 9))]);
     let last = kept.last();
     assert!(journal.priors(&StoreId("orders".into()), last, 10).expect("read").is_empty());
 }

@@ -206,6 +206,10 @@ async fn fetch(
     Ok(items)
 }
 
+fn proofs(item: &Item) -> Vec<Digest> {
+    item.evidence.iter().map(|evidence| evidence.digest).chain([item.digest]).collect()
+}
+
 async fn write(
     context: &Context<'_>,
     plan: Digest,
@@ -230,6 +234,7 @@ async fn write(
         after: None,
         pending: Some(steps[*at].wanted),
         phase: steps[*at].phase,
+        proofs: primary[*at].as_ref().map(proofs).unwrap_or_default(),
     };
     context.journal.intend(plan, &writes.iter().map(prior).collect::<Vec<_>>())?;
     let guarded: Vec<GuardedWrite<'_>> = writes

@@ -13,6 +13,7 @@ mod open;
 mod planning;
 mod replaying;
 mod state;
+mod undone;
 mod verifying;
 
 use std::path::{Path, PathBuf};
@@ -28,7 +29,8 @@ pub use open::open_pair;
 pub use planning::{NewestKept, PlanOutcome, PlanSummary, StorePlan, newest_kept};
 pub use replaying::{ReplayOutcome, StoreReplay, UndoOutcome};
 pub use state::SessionState;
-pub use verifying::{StoreVerification, UndoneOutcome, VerifyOutcome};
+pub use undone::UndoneOutcome;
+pub use verifying::{StoreVerification, VerifyOutcome};
 
 use crate::compare::{Progress, Settings};
 use crate::cutover::TrafficDial;

@@ -11,7 +11,6 @@ use super::{Result, Session, SessionError};
 use crate::compare::{Base, Comparison, Settings, compare};
 use crate::diff::DeltaLine;
 use crate::digest::CANONICAL_FORMAT;
-use crate::digest::manifest::Manifest;
 use crate::journal::Event;
 use crate::model::{Digest, Side, StoreId};
 use crate::plan::Kept;
@@ -63,20 +62,6 @@ impl VerifyOutcome {
     }
 }
 
-/// Whether the primary is what it was before this session.
-#[derive(Debug, Clone, Serialize)]
-pub struct UndoneOutcome {
-    /// The stores: the root before, the root now.
-    pub stores: Vec<(StoreId, Digest, Digest)>,
-}
-
-impl UndoneOutcome {
-    /// Whether every root is what it was.
-    pub fn is_as_before(&self) -> bool {
-        self.stores.iter().all(|(_, before, now)| before == now)
-    }
-}
-
 impl Session {
     /// Reads both sides anew and issues a certificate when they are at parity.
     ///
@@ -107,40 +92,6 @@ impl Session {
         let certificate = outcome.certificate.as_ref().map(|path| path.display().to_string());
         self.journal.append(&[Event::Verified { parity: outcome.at_parity(), summary, certificate }])?;
         Ok(outcome)
-    }
-
-    /// Reads the primary and compares it with what it was before this session's first write.
-    ///
-    /// # Errors
-    ///
-    /// [`SessionError`] when there is no baseline or the primary cannot be read.
-    pub async fn verify_undone(&self) -> Result<UndoneOutcome> {
-        let mut outcome = UndoneOutcome { stores: Vec::new() };
-        for store in self.chosen() {
-            let pair = self.pair(store).await?;
-            let id = pair.id.clone();
-            let manifest_error =
-                |source| SessionError::Compare(crate::compare::CompareError::Manifest { store: id.clone(), source });
-            let baseline = self.baseline(&id).map_err(manifest_error)?;
-            baseline.prove().map_err(manifest_error)?;
-            let now = self.compare_with_baseline(store, &pair, &baseline).await?;
-            outcome.stores.push((pair.id.clone(), baseline.header.root, now));
-        }
-        Ok(outcome)
-    }
-
-    /// The primary's root now; where an item is what it was by another kind of proof, its baseline leaf counts.
-    async fn compare_with_baseline(
-        &self,
-        store: &StoreProfile,
-        pair: &StorePair,
-        baseline: &Manifest,
-    ) -> Result<Digest> {
-        let settings = self.settings(store, "undone");
-        let alone = StorePair { dr: pair.primary.clone(), ..pair.clone() };
-        let (clock, progress) = (self.around.clock.as_ref(), self.around.progress.as_ref());
-        let comparison = compare(&alone, &Base::Manifest(baseline.clone()), &settings, clock, progress).await?;
-        Ok(comparison.primary.root)
     }
 
     async fn reprove(&self, before: FenceEvidence) -> Result<FenceEvidence> {

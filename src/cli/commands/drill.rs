@@ -111,7 +111,7 @@ fn ending(faults: u64, report: &str, kept: Option<&Path>) -> String {
     if let Some(folder) = kept {
         let (folder, arguments) =
             (folder.display(), format!("{0}/profile.toml --session {0}/session", folder.display()));
-        text += &format!("\nThe sandbox is still running. Try:\n");
+        text += "\nThe sandbox is still running. Try:\n";
         for command in ["report", "undo", "verify --undone", "plan", "replay --apply", "verify", "cutover --retreat"] {
             let (word, flags) =
                 command.split_once(' ').map_or((command, String::new()), |(word, flags)| (word, format!(" {flags}")));

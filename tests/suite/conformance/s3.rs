@@ -19,31 +19,42 @@ use crate::s3::Region;
 /// Objects written at the same time while planting.
 const PUTS_AT_ONCE: usize = 16;
 
-/// Two Regions of one server, and two buckets of their own for each check.
+/// What each check has of its own.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Own {
+    /// Two buckets.
+    Buckets,
+    /// A prefix in two buckets that all checks share.
+    Prefix,
+}
+
+/// Two Regions of one server.
 struct S3Fixture {
     primary: Arc<Region>,
     dr: Arc<Region>,
+    own: Own,
     versions: bool,
     made: AtomicU32,
 }
 
 impl S3Fixture {
-    async fn of(server: &Server, regions: [&str; 2], versions: bool) -> S3Fixture {
+    async fn of(server: &Server, regions: [&str; 2], own: Own, versions: bool) -> S3Fixture {
         let [primary, dr] = regions;
         let (primary, dr) = (Region::of(server, primary).await.into(), Region::of(server, dr).await.into());
-        S3Fixture { primary, dr, versions, made: AtomicU32::new(0) }
+        S3Fixture { primary, dr, own, versions, made: AtomicU32::new(0) }
     }
 }
 
 struct S3Pair {
     regions: [Arc<Region>; 2],
     buckets: [String; 2],
+    prefix: String,
     primary: Arc<S3Store>,
     dr: Arc<S3Store>,
 }
 
-async fn connect(side: Side, region: &Region, bucket: &str) -> Result<Arc<S3Store>, String> {
-    let profile = BucketProfile { bucket: bucket.to_owned(), prefix: String::new() };
+async fn connect(side: Side, region: &Region, bucket: &str, prefix: &str) -> Result<Arc<S3Store>, String> {
+    let profile = BucketProfile { bucket: bucket.to_owned(), prefix: prefix.to_owned() };
     let store = S3Store::connect(StoreId("sample".into()), side, &region.side, &profile, None).await;
     store.map(Arc::new).map_err(|error| format!("{error:?}"))
 }
@@ -52,13 +63,19 @@ async fn connect(side: Side, region: &Region, bucket: &str) -> Result<Arc<S3Stor
 impl Fixture for S3Fixture {
     async fn fresh(&self) -> Result<Box<dyn Pair>, String> {
         let number = self.made.fetch_add(1, Ordering::Relaxed);
-        let buckets = [format!("suite-{number}-primary"), format!("suite-{number}-dr")];
-        self.primary.make_bucket(&buckets[0], self.versions).await;
-        self.dr.make_bucket(&buckets[1], self.versions).await;
-        let primary = connect(Side::Primary, &self.primary, &buckets[0]).await?;
-        let dr = connect(Side::Dr, &self.dr, &buckets[1]).await?;
+        let (bucket, prefix) = match self.own {
+            Own::Buckets => (number, String::new()),
+            Own::Prefix => (0, format!("check {number}/")),
+        };
+        let buckets = [format!("suite-{bucket}-primary"), format!("suite-{bucket}-dr")];
+        if self.own == Own::Buckets || number == 0 {
+            self.primary.make_bucket(&buckets[0], self.versions).await;
+            self.dr.make_bucket(&buckets[1], self.versions).await;
+        }
+        let primary = connect(Side::Primary, &self.primary, &buckets[0], &prefix).await?;
+        let dr = connect(Side::Dr, &self.dr, &buckets[1], &prefix).await?;
         let regions = [self.primary.clone(), self.dr.clone()];
-        Ok(Box::new(S3Pair { regions, buckets, primary, dr }))
+        Ok(Box::new(S3Pair { regions, buckets, prefix, primary, dr }))
     }
 }
 
@@ -66,6 +83,10 @@ impl S3Pair {
     fn at(&self, side: Side) -> (&Region, &str) {
         let at = usize::from(side == Side::Dr);
         (&self.regions[at], &self.buckets[at])
+    }
+
+    fn full_key(&self, number: u32) -> String {
+        format!("{}{}", self.prefix, name_of(number))
     }
 }
 
@@ -91,7 +112,7 @@ impl Pair for S3Pair {
         let (region, bucket) = self.at(side);
         let puts = samples.to_vec().into_iter().map(|Sample { number, version }| async move {
             let body = format!("object {number} in version {version}");
-            region.put(bucket, &name_of(number), body.as_bytes()).await;
+            region.put(bucket, &self.full_key(number), body.as_bytes()).await;
         });
         stream::iter(puts).buffer_unordered(PUTS_AT_ONCE).collect::<()>().await;
         Ok(())
@@ -99,7 +120,7 @@ impl Pair for S3Pair {
 
     async fn uproot(&self, side: Side, number: u32) -> Result<(), String> {
         let (region, bucket) = self.at(side);
-        region.delete(bucket, &name_of(number)).await;
+        region.delete(bucket, &self.full_key(number)).await;
         Ok(())
     }
 }
@@ -107,20 +128,28 @@ impl Pair for S3Pair {
 #[tokio::test]
 async fn s3_conforms_on_versioned_buckets_of_ministack() {
     let Some(server) = peers::ministack() else { return };
-    let fixture = S3Fixture::of(&server, ["eu-central-1", "eu-west-1"], true).await;
+    let fixture = S3Fixture::of(&server, ["eu-central-1", "eu-west-1"], Own::Buckets, true).await;
     assert_conforms(conformance::run_all(&fixture).await);
 }
 
 #[tokio::test]
 async fn s3_conforms_on_unversioned_buckets_of_ministack() {
     let Some(server) = peers::ministack() else { return };
-    let fixture = S3Fixture::of(&server, ["eu-central-1", "eu-west-1"], false).await;
+    let fixture = S3Fixture::of(&server, ["eu-central-1", "eu-west-1"], Own::Buckets, false).await;
     assert_conforms(conformance::run_all(&fixture).await);
 }
 
 #[tokio::test]
+async fn s3_conforms_under_prefixes_on_ministack() {
+    let Some(server) = peers::ministack() else { return };
+    let fixture = S3Fixture::of(&server, ["eu-central-1", "eu-west-1"], Own::Prefix, true).await;
+    assert_conforms(conformance::run_all(&fixture).await);
+}
+
+/// A bucket takes volumes of SeaweedFS, which has few of them here.
+#[tokio::test]
 async fn s3_conforms_on_seaweedfs() {
     let Some(server) = peers::seaweedfs() else { return };
-    let fixture = S3Fixture::of(&server, ["us-east-1", "us-east-1"], true).await;
+    let fixture = S3Fixture::of(&server, ["us-east-1", "us-east-1"], Own::Prefix, true).await;
     assert_conforms(conformance::run_all(&fixture).await);
 }
