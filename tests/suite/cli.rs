@@ -1,5 +1,6 @@
 //! The command line as scripts see it: exit codes, stdout, stderr and JSON documents.
 
+use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use failback::journal::SessionLock;
@@ -9,8 +10,19 @@ use crate::peers;
 use crate::rig::{DR, Home, PRIMARY, Regions, TABLE, reading, sides_on_port};
 
 const COMMANDS: [&str; 13] = [
-    "check", "diff", "plan", "replay", "verify", "cutover", "undo", "report", "checkpoint", "certificate", "drill",
-    "completions", "man",
+    "check",
+    "diff",
+    "plan",
+    "replay",
+    "verify",
+    "cutover",
+    "undo",
+    "report",
+    "checkpoint",
+    "certificate",
+    "drill",
+    "completions",
+    "man",
 ];
 
 fn sensors(primary: &str, dr: &str) -> String {
@@ -151,6 +163,26 @@ fn two_commands_never_share_a_session() {
     }
     home.run("report p.toml").exits(0);
     home.run("diff p.toml --session elsewhere").exits(4);
+}
+
+#[test]
+fn the_owner_of_a_session_is_named_while_its_freeze_command_runs() {
+    let home = home_of_nothing();
+    let waiting = "echo begun > begun; while [ ! -e go ]; do sleep 0.02; done";
+    let profile = home.read("p.toml");
+    home.write("p.toml", &format!("{profile}[freeze]\ncommand = [\"sh\", \"-c\", \"{waiting}\"]\n"));
+    let mut owner = home.command("verify p.toml --freeze --yes");
+    let owner = owner.stdout(Stdio::null()).stderr(Stdio::null());
+    let mut owner = owner.spawn().expect("the program starts");
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while !home.path("begun").exists() {
+        assert!(Instant::now() < deadline, "the freeze command never begins");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    home.run("diff p.toml").exits(2).says(&format!("is in use by process {}", owner.id()));
+    home.write("go", "");
+    assert_eq!(owner.wait().expect("a child").code(), Some(4), "the closed port");
+    home.run("report p.toml").exits(0);
 }
 
 #[test]

@@ -205,7 +205,8 @@ async fn certified_and_moved(home: &Home, regions: &Regions) {
     let verified = home.run("verify p.toml --freeze --yes --json").exits(0).json();
     assert_eq!(verified["parity"], true);
     let file = verified["certificate"].as_str().expect("a file").to_owned();
-    let accepted: u64 = verified["stores"].as_array().expect("stores").iter().map(|s| s["accepted"].as_u64().expect("a count")).sum();
+    let accepted: u64 =
+        verified["stores"].as_array().expect("stores").iter().map(|s| s["accepted"].as_u64().expect("a count")).sum();
     assert_eq!(accepted, 5, "{verified}");
     home.run(&format!("certificate {file}")).exits(0).prints("valid");
     let recomputed = home.run(&format!("certificate {file} --manifest .failback/p/manifests/verify --json")).exits(0);
@@ -285,4 +286,21 @@ async fn an_empty_dr_and_a_recreated_table_stop_the_plan() {
     // The plan is for the table it was made for, not for one of the same name.
     regions.recreate(PRIMARY).await;
     home.run("replay p.toml --apply --yes").exits(3).says("the plan no longer fits");
+}
+
+#[tokio::test]
+async fn a_certificate_of_some_stores_or_of_another_session_moves_nobody() {
+    let Some(regions) = Regions::start().await else { return };
+    let home = Home::new();
+    in_step(&regions).await;
+    home.write("p.toml", &profile(&regions, None, 900));
+    home.run("verify p.toml --store sensors").exits(0);
+    home.run("cutover p.toml --yes").exits(3).says("maps");
+    home.run("verify p.toml --session elsewhere").exits(0);
+    home.run("cutover p.toml --certificate elsewhere/certificate.json --yes").exits(3).says("refused");
+    home.run("verify p.toml").exits(0);
+    // Of the same stores and session, but one of them has since been made anew.
+    regions.recreate(DR).await;
+    home.run("cutover p.toml --yes").exits(3).says("refused");
+    assert_eq!(regions.weights().await, [0, 100]);
 }

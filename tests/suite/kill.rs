@@ -9,7 +9,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use rusqlite::{Connection, OpenFlags};
 
-use crate::rig::{DR, Home, PRIMARY, Regions, Row, TABLE, now, reading};
+use crate::rig::{BUCKET, DR, Home, PRIMARY, Regions, Row, TABLE, now, reading};
 
 const ITEMS: u32 = 320;
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -151,7 +151,10 @@ async fn a_cutover_killed_between_its_steps_goes_on_from_there() {
     for more in [1, 2, 1, 3, 2, 1, 4] {
         kills += u32::from(killed_at(&home, "cutover p.toml --yes", "traffic", more));
         let now = share().await;
-        assert!(now >= last && [0, 10, 50, 100].contains(&now), "{last} -> {now}: customers go one way, stage by stage");
+        assert!(
+            now >= last && [0, 10, 50, 100].contains(&now),
+            "{last} -> {now}: customers go one way, stage by stage"
+        );
         last = now;
     }
     assert!(kills >= 3, "only {kills} kills were in time");
@@ -161,7 +164,61 @@ async fn a_cutover_killed_between_its_steps_goes_on_from_there() {
     assert_eq!(share().await, 0);
 }
 
-fn changed(before: &HashMap<String, Row>, now: &HashMap<String, Row>) -> usize {
+fn bucket_profile(regions: &Regions, struck: bool) -> String {
+    let table = |side: usize| format!("table = \"{}\"", TABLE[side]);
+    let bucket = |side: usize| format!("bucket = \"{}\"", BUCKET[side]);
+    let text = profile(regions, struck, 40).replace("\"dynamodb\"", "\"s3\"");
+    text.replace(&table(DR), &bucket(DR)).replace(&table(PRIMARY), &bucket(PRIMARY))
+}
+
+#[tokio::test]
+async fn a_bucket_s_replay_and_undo_killed_at_many_instants_come_to_their_end() {
+    let Some(regions) = Regions::start().await else { return };
+    let home = Home::new();
+    for at in 0..40 {
+        for side in [PRIMARY, DR] {
+            regions.put_object(side, &format!("m/{at:02}"), "seeded").await;
+        }
+    }
+    home.write("p.toml", &bucket_profile(&regions, false));
+    home.run("checkpoint p.toml --name step").exits(0);
+    home.write("p.toml", &bucket_profile(&regions, true));
+    for at in 1..80 {
+        match at % 4 {
+            0 if at < 40 => regions.delete_object(DR, &format!("m/{at:02}")).await,
+            _ => regions.put_object(DR, &format!("m/{at:02}"), &format!("by dr {at}")).await,
+        }
+    }
+    let (before, dr) = (regions.objects(PRIMARY).await, regions.objects(DR).await);
+    let etags = [regions.etags(PRIMARY).await, regions.etags(DR).await];
+    home.run("plan p.toml").exits(0);
+    for (arguments, wanted, from) in
+        [("replay p.toml --apply --yes", &dr, &etags[PRIMARY]), ("undo p.toml --yes", &before, &etags[DR])]
+    {
+        let mut kills = 0;
+        for count in [1, 9, 20, 33, 47, 60, 70] {
+            let mut child = start(&home, arguments);
+            let deadline = Instant::now() + PATIENCE;
+            while changed(from, &regions.etags(PRIMARY).await) < count {
+                assert!(Instant::now() < deadline, "{count} writes do not come");
+                if child.try_wait().expect("a child").is_some() {
+                    break;
+                }
+            }
+            kills += u32::from(child.try_wait().expect("a child").is_none());
+            end(child);
+        }
+        assert!(kills >= 4, "only {kills} kills of {arguments} were in time");
+        home.run(arguments).exits(0);
+        assert_eq!(&regions.objects(PRIMARY).await, wanted);
+        if wanted == &dr {
+            home.run("verify p.toml").exits(0).prints("AT PARITY");
+        }
+    }
+    home.run("verify p.toml --undone").exits(0).prints("as before");
+}
+
+fn changed<V: PartialEq>(before: &HashMap<String, V>, now: &HashMap<String, V>) -> usize {
     let gone = before.keys().filter(|name| !now.contains_key(*name)).count();
     gone + now.iter().filter(|(name, row)| before.get(*name) != Some(row)).count()
 }
@@ -198,6 +255,24 @@ async fn a_replay_killed_at_many_instants_ends_as_if_it_never_was() {
     home.run(undo).exits(0);
     assert_eq!(regions.rows(PRIMARY).await, before);
     home.run("verify p.toml --undone").exits(0).prints("as before");
+}
+
+#[tokio::test]
+async fn a_plan_killed_while_it_is_made_leaves_the_one_before_or_none() {
+    let Some(regions) = Regions::start().await else { return };
+    let (home, before) = planned(&regions, 0).await;
+    for (event, more) in [("began", 1), ("compared", 1), ("began", 1), ("planned", 1), ("compared", 1)] {
+        killed_at(&home, "plan p.toml --session other", event, more);
+        killed_at(&home, "plan p.toml", event, more);
+    }
+    assert_eq!(regions.rows(PRIMARY).await, before, "a plan writes nothing");
+    home.run("replay p.toml").exits(0).prints("a dry run");
+    home.run("plan p.toml --session other").exits(0);
+    home.run("replay p.toml --session other --apply --yes").exits(0);
+    assert_eq!(regions.rows(PRIMARY).await, regions.rows(DR).await);
+    // The first session's plan is done already: by someone else, so there is nothing for it to undo.
+    home.run("replay p.toml --apply --yes").exits(0).prints("already");
+    home.run("verify p.toml").exits(0);
 }
 
 #[tokio::test]

@@ -135,8 +135,7 @@ impl Regions {
     pub async fn start() -> Option<Regions> {
         let server = peers::ministack()?;
         let buckets = [Region::of(&server, REGION[0]).await, Region::of(&server, REGION[1]).await];
-        let tables =
-            [crate::dynamodb::client(&buckets[0].side).await, crate::dynamodb::client(&buckets[1].side).await];
+        let tables = [crate::dynamodb::client(&buckets[0].side).await, crate::dynamodb::client(&buckets[1].side).await];
         for side in [PRIMARY, DR] {
             crate::dynamodb::create(&tables[side], TABLE[side], &SCHEMA).await;
             buckets[side].make_bucket(BUCKET[side], true).await;
@@ -213,6 +212,13 @@ impl Regions {
     pub async fn delete_object(&self, side: usize, name: &str) {
         let request = self.buckets[side].client.delete_object().bucket(BUCKET[side]).key(name);
         request.send().await.expect("a delete");
+    }
+
+    /// The ETag of every object of a bucket.
+    pub async fn etags(&self, side: usize) -> HashMap<String, String> {
+        let listed = self.buckets[side].client.list_objects_v2().bucket(BUCKET[side]).send().await.expect("listed");
+        let text = |text: Option<&str>| text.expect("a listed object has it").to_owned();
+        listed.contents().iter().map(|object| (text(object.key()), text(object.e_tag()))).collect()
     }
 
     /// Every object of a bucket with its body.
