@@ -156,7 +156,8 @@ async fn a_failback_from_checkpoint_to_undo() {
 
     let planned = home.run("plan p.toml --json").exits(3).json();
     assert_eq!((&planned["held"], &planned["steps"]), (&json!(3), &json!(6)), "{planned}");
-    decide(&home, |key| if key == row_key(102).to_string() { "primary" } else { "dr" });
+    let second = row_key(102).to_string();
+    decide(&home, |key| if key == second { "primary" } else { "dr" });
     let planned = home.run("plan p.toml --decisions decisions.ndjson --json").exits(0).json();
     assert_eq!((&planned["held"], &planned["steps"]), (&json!(0), &json!(8)), "{planned}");
 
