@@ -1,16 +1,20 @@
 //! The one integration binary.
 
 mod canonical;
+mod cli;
 mod conformance;
 mod cutover;
 mod drill;
 mod dynamodb;
+mod journey;
+mod kill;
 mod layering;
 mod peers;
 mod postgres;
 mod postgres_writes;
 mod profile;
 mod resume;
+mod rig;
 mod s3;
 mod truth;
 mod twisted;

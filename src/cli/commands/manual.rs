@@ -16,7 +16,7 @@ pub fn completions(shell: clap_complete::Shell) -> Ended {
 
 pub fn man() -> Ended {
     let mut text = Vec::new();
-    let mut command = Arguments::command();
+    let mut command = Arguments::command().disable_help_subcommand(true);
     let failed = |error| Failure::plain(Exit::Incomplete, error);
     clap_mangen::Man::new(command.clone()).render(&mut text).map_err(failed)?;
     command.build();
@@ -27,6 +27,9 @@ pub fn man() -> Ended {
 }
 
 fn write(text: &[u8]) -> Ended {
-    std::io::stdout().lock().write_all(text).map_err(|error| Failure::plain(Exit::Incomplete, error))?;
-    Ok(Exit::Done)
+    match std::io::stdout().lock().write_all(text) {
+        // A reader that has gone away (`| head`) is no failure of the command.
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(Failure::plain(Exit::Incomplete, error)),
+        _ => Ok(Exit::Done),
+    }
 }
