@@ -13,13 +13,13 @@ mod steps;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use rusqlite::{Connection, OpenFlags, Transaction};
+use rusqlite::{Connection, OpenFlags, Transaction, params};
 
 pub use event::{Event, EventRecord};
 pub use lock::SessionLock;
 pub use steps::{PlanRecord, PlanWriter, PriorFate, PriorImage, Settlement, StepRow, StepState};
 
-use crate::model::{Clock, Timestamp};
+use crate::model::{Clock, Digest, Timestamp};
 
 /// Version of the journal's tables and events.
 pub const JOURNAL_FORMAT: i64 = 1;
@@ -151,6 +151,17 @@ impl Journal {
         let done = work(&transaction, self.clock.now())?;
         transaction.commit()?;
         Ok(done)
+    }
+
+    /// Keeps the text of a profile as it was, by its digest; the `Began` events name the digest.
+    ///
+    /// # Errors
+    ///
+    /// [`JournalError`] when it cannot be stored.
+    pub fn keep_profile(&self, digest: Digest, text: &str) -> Result<()> {
+        let insert = "INSERT OR IGNORE INTO profile (digest, text) VALUES (?1, ?2)";
+        self.connection().execute(insert, params![digest.0.as_slice(), text])?;
+        Ok(())
     }
 
     /// All events in order.

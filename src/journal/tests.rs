@@ -2,7 +2,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::*;
-use crate::model::{Digest, FixedClock, StoreId};
+use crate::model::{FixedClock, StoreId};
 
 fn clock() -> Arc<dyn Clock> {
     Arc::new(FixedClock(Timestamp::UNIX_EPOCH))

@@ -324,7 +324,8 @@ impl Default for LimitsProfile {
 pub struct FreezeProfile {
     /// Stops the writers; run once, must exit 0.
     pub command: Vec<String>,
-    /// A write to dr as the application would do it: the fence is proved when it fails (any exit but 0).
+    /// A write to dr as the application would do it: exit code 1 proves the fence, 0 that there is none; any other end
+    /// tells neither and is never taken as proof.
     pub negative_write_test: Option<Vec<String>>,
     /// How long dr must be read unchanged, in seconds, where there is no negative write test.
     pub quiet_seconds: u64,

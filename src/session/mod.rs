@@ -100,6 +100,7 @@ impl Session {
         }
         let journal = Journal::open(folder, around.clock.clone())?;
         let profile_digest = blake3::hash(profile_text.as_bytes()).into();
+        journal.keep_profile(profile_digest, profile_text)?;
         Ok(Session { profile, profile_digest, journal, options, around })
     }
 
