@@ -16,5 +16,6 @@ mod profile;
 mod resume;
 mod rig;
 mod s3;
+mod scenarios;
 mod truth;
 mod twisted;
