@@ -230,18 +230,29 @@ impl Journal {
     ///
     /// [`JournalError`] when it cannot be read.
     pub fn latest_plan(&self) -> Result<Option<PlanRecord>> {
+        Ok(self.plans(1)?.pop())
+    }
+
+    /// Up to `limit` plans, the newest first.
+    ///
+    /// # Errors
+    ///
+    /// [`JournalError`] when they cannot be read.
+    pub fn plans(&self, limit: usize) -> Result<Vec<PlanRecord>> {
         let connection = self.connection();
-        let row: Option<(i64, Vec<u8>, i64, String)> = connection
-            .query_row("SELECT number, id, at_micros, summary FROM plan ORDER BY number DESC LIMIT 1", [], |row| {
-                Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?))
-            })
-            .optional()?;
-        let Some((number, id, at, summary)) = row else { return Ok(None) };
-        let id = <[u8; 32]>::try_from(id).map_err(|_| self.damaged(format!("plan {number} has no id")))?;
-        let at = Timestamp::from_microsecond(at).map_err(|_| self.damaged(format!("plan {number} has no time")))?;
-        let summary =
-            serde_json::from_str(&summary).map_err(|_| self.damaged(format!("plan {number} is malformed")))?;
-        Ok(Some(PlanRecord { number, id: Digest(id), at, summary }))
+        let mut rows =
+            connection.prepare("SELECT number, id, at_micros, summary FROM plan ORDER BY number DESC LIMIT ?1")?;
+        let rows = rows.query_map([i64::try_from(limit).unwrap_or(i64::MAX)], |row| {
+            Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?))
+        })?;
+        rows.map(|row| {
+            let (number, id, at, summary): (i64, [u8; 32], i64, String) = row?;
+            let at = Timestamp::from_microsecond(at).map_err(|_| self.damaged(format!("plan {number} has no time")))?;
+            let summary =
+                serde_json::from_str(&summary).map_err(|_| self.damaged(format!("plan {number} is malformed")))?;
+            Ok(PlanRecord { number, id: Digest(id), at, summary })
+        })
+        .collect()
     }
 
     /// Up to `limit` steps of one store in a state, in the order they are to be done, after `(phase, position)`.

@@ -1,5 +1,6 @@
 //! Diff and policy to the session's immutable plan.
 
+use std::collections::HashSet;
 use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
@@ -191,7 +192,7 @@ impl Session {
         Ok(path)
     }
 
-    /// What the newest plan leaves as it is.
+    /// What the newest plan of each store leaves as it is.
     ///
     /// # Errors
     ///
@@ -208,7 +209,7 @@ impl Session {
     }
 }
 
-/// What the newest plan of a session leaves as it is.
+/// What the newest plan of each store leaves as it is.
 #[derive(Debug, Clone, Default)]
 pub struct NewestKept {
     /// Items held for a person.
@@ -217,19 +218,34 @@ pub struct NewestKept {
     pub accepted: Vec<Kept>,
 }
 
-/// What the newest plan leaves as it is; empty without a plan.
+/// What the newest plan of each store leaves as it is; empty without a plan. A plan of some stores only says nothing of
+/// the others, for which an earlier plan still counts.
 ///
 /// # Errors
 ///
 /// [`SessionError`] when it cannot be read.
 pub fn newest_kept(journal: &Journal) -> Result<NewestKept> {
-    let Some(plan) = journal.latest_plan()? else { return Ok(NewestKept::default()) };
-    let read = |held| {
-        let bodies = journal.kept(plan.number, held)?.into_iter();
-        let kept: std::result::Result<Vec<Kept>, _> = bodies.map(serde_json::from_value).collect();
-        kept.map_err(|error| damaged(&journal.folder().join(crate::journal::JOURNAL_FILE), error))
-    };
-    Ok(NewestKept { held: read(true)?, accepted: read(false)? })
+    let mut seen = HashSet::new();
+    let mut newest = NewestKept::default();
+    for plan in journal.plans(usize::MAX)? {
+        let summary = summary_of(&plan.summary, journal.folder())?;
+        let stores: HashSet<StoreId> =
+            summary.stores.into_iter().map(|store| store.store).filter(|store| seen.insert(store.clone())).collect();
+        if stores.is_empty() {
+            continue;
+        }
+        let read = |held| -> Result<Vec<Kept>> {
+            let bodies = journal.kept(plan.number, held)?.into_iter();
+            let kept: std::result::Result<Vec<Kept>, _> = bodies.map(serde_json::from_value).collect();
+            let mut kept =
+                kept.map_err(|error| damaged(&journal.folder().join(crate::journal::JOURNAL_FILE), error))?;
+            kept.retain(|kept| stores.contains(&kept.store));
+            Ok(kept)
+        };
+        newest.held.extend(read(true)?);
+        newest.accepted.extend(read(false)?);
+    }
+    Ok(newest)
 }
 
 fn summary_of(summary: &serde_json::Value, folder: &Path) -> Result<PlanSummary> {

@@ -184,19 +184,10 @@ impl Session {
         }))
     }
 
-    /// Accepted differences of the newest plan, by store and key.
+    /// Accepted differences of the newest plan of each store, by store and key.
     fn accepted(&self) -> Result<Accepted> {
-        let Some(plan) = self.journal.latest_plan()? else { return Ok(Accepted::new()) };
-        let damaged = |error: serde_json::Error| SessionError::DamagedFile {
-            path: self.folder().join(crate::journal::JOURNAL_FILE),
-            what: format!("an accepted difference: {error}"),
-        };
-        let mut accepted = Accepted::new();
-        for body in self.journal.kept(plan.number, false)? {
-            let kept: Kept = serde_json::from_value(body).map_err(damaged)?;
-            accepted.insert((kept.store.0.clone(), kept.key.to_string()), kept);
-        }
-        Ok(accepted)
+        let accepted = self.kept()?.accepted.into_iter();
+        Ok(accepted.map(|kept| ((kept.store.0.clone(), kept.key.to_string()), kept)).collect())
     }
 
     fn issue(&self, stores: Vec<StoreResult>, outcome: &VerifyOutcome) -> Result<PathBuf> {
