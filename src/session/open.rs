@@ -76,7 +76,7 @@ async fn dynamodb(id: StoreId, profile: &Profile, store: &StoreProfile, clock: &
     let base = match &store.base {
         BaseProfile::Table(table) => {
             let base = connect(Side::Base, &profile.primary, &profile.dr, table).await?;
-            Some(BaseStore { store: base, as_of: None })
+            Some(BaseStore { as_of: base.restored_as_of(), store: base })
         }
         _ => None,
     };

@@ -22,7 +22,7 @@ use aws_sdk_dynamodb::config::retry::RetryPartition;
 
 use self::format::ItemFormat;
 use super::{BodySource, Depth, Finding, GuardedWrite, Outcome, ReadStore, Result, Scan, Shape, WriteStore, aws};
-use crate::model::{Clock, Identity, Item, Key, Side, StoreId, StoreKind};
+use crate::model::{Clock, Identity, Item, Key, Side, StoreId, StoreKind, Timestamp};
 use crate::profile::SideProfile;
 
 /// One DynamoDB table of one side.
@@ -34,6 +34,7 @@ pub struct DynamoDbStore {
     table: String,
     /// What [`Identity::id`] was when the key schema was learnt.
     resource_id: String,
+    restored_as_of: Option<Timestamp>,
     format: ItemFormat,
     reader: Client,
     writer: Client,
@@ -76,10 +77,16 @@ impl DynamoDbStore {
             counterpart_region: None,
             table: table.to_owned(),
             resource_id: table::resource_id(&described, &subject)?,
+            restored_as_of: table::restored_as_of(&described),
             format: ItemFormat { subject, key, ttl_attribute, version_attribute, clock: None },
             reader,
             writer,
         })
+    }
+
+    /// The instant the table stands for when it was restored from a backup or a point in time.
+    pub fn restored_as_of(&self) -> Option<Timestamp> {
+        self.restored_as_of
     }
 
     /// The same store with a clock, by which a time to live more than five years past is ignored, as DynamoDB ignores it.

@@ -5,7 +5,7 @@ use aws_sdk_dynamodb::types::{TableDescription, TimeToLiveStatus};
 
 use super::DynamoDbStore;
 use super::format::{KeyAttribute, key_schema};
-use crate::model::{Identity, StoreKind};
+use crate::model::{Identity, StoreKind, Timestamp};
 use crate::store::aws::store_error;
 use crate::store::{ErrorKind, Result, StoreError};
 
@@ -45,6 +45,12 @@ pub(super) fn resource_id(described: &TableDescription, subject: &str) -> Result
         (Some(arn), Some(created)) => Ok(format!("{arn}@{}", created.as_nanos())),
         _ => Err(StoreError::new(ErrorKind::Unfit, format!("nothing tells {subject} from a namesake"))),
     }
+}
+
+/// The instant a restored table stands for (RestoreSummary of DescribeTable); `None` for a table that was not restored.
+pub(super) fn restored_as_of(described: &TableDescription) -> Option<Timestamp> {
+    let restored = described.restore_summary()?.restore_date_time();
+    Timestamp::from_second(restored.secs()).ok()
 }
 
 impl DynamoDbStore {
