@@ -53,9 +53,10 @@ pub fn text(outcome: &VerifyOutcome) -> String {
                 number(comparison.dr.items),
                 number(store.accepted),
                 number(store.unaccepted),
-                match comparison.primary.root == comparison.dr.root {
-                    true => format!("{} on both sides", &comparison.primary.root.to_string()[..12]),
-                    false => "differs".into(),
+                match (comparison.primary.root == comparison.dr.root, store.at_parity) {
+                    (true, _) => format!("{} on both sides", &comparison.primary.root.to_string()[..12]),
+                    (false, true) => "differs by what was accepted".into(),
+                    (false, false) => "DIFFERS".into(),
                 },
             ]
         })
