@@ -92,12 +92,12 @@ async fn rehearse(arguments: DrillArguments, global: &Global) -> Ended {
                 "in_memory": in_memory, "mismatches": faults, "kept": kept,
             })
         },
-        || ending(faults, &report, kept),
+        || ending(faults, &report, kept.map(|folder| (folder, drill.program.as_path()))),
     );
     Ok(if faults == 0 { Exit::Done } else { Exit::Differs })
 }
 
-fn ending(faults: u64, report: &str, kept: Option<&Path>) -> String {
+fn ending(faults: u64, report: &str, kept: Option<(&Path, &Path)>) -> String {
     let mut text = String::from("\n");
     text += report
         .lines()
@@ -109,16 +109,17 @@ fn ending(faults: u64, report: &str, kept: Option<&Path>) -> String {
         0 => "THE DRILL CAME HOME: verdicts, final contents and weights are as planted.\n".to_owned(),
         faults => format!("THE DRILL FAILED: {faults} things are not as planted, see above.\n"),
     };
-    if let Some(folder) = kept {
+    if let Some((folder, program)) = kept {
+        let program = program.display();
         let (folder, arguments) =
             (folder.display(), format!("{0}/profile.toml --session {0}/session", folder.display()));
         text += "\nThe sandbox is still running. Try:\n";
         for command in ["report", "undo", "verify --undone", "plan", "replay --apply", "verify", "cutover --retreat"] {
             let (word, flags) =
                 command.split_once(' ').map_or((command, String::new()), |(word, flags)| (word, format!(" {flags}")));
-            text += &format!("  failback {word} {arguments}{flags}\n");
+            text += &format!("  {program} {word} {arguments}{flags}\n");
         }
-        text += &format!("and end it with\n  failback drill --stop {folder}\n");
+        text += &format!("and end it with\n  {program} drill --stop {folder}\n");
     }
     text
 }
