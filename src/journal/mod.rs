@@ -17,7 +17,7 @@ use rusqlite::{Connection, OpenFlags, Transaction, params};
 
 pub use event::{Event, EventRecord};
 pub use lock::SessionLock;
-pub use steps::{PlanRecord, PlanWriter, PriorFate, PriorImage, Settlement, StepRow, StepState};
+pub use steps::{FoundImage, PlanRecord, PlanWriter, PriorFate, PriorImage, Settlement, StepRow, StepState};
 
 use crate::model::{Clock, Digest, Timestamp};
 

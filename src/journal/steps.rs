@@ -137,6 +137,17 @@ pub struct Settlement {
     pub prior: PriorFate,
     /// Why it was refused or is blocked.
     pub reason: Option<String>,
+    /// What a refused write found in its place, where the store told; kept in the history of images.
+    pub found: Option<FoundImage>,
+}
+
+/// An item that a refused write found, encoded.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FoundImage {
+    /// Its digest.
+    pub digest: Digest,
+    /// The item, encoded as prior images are.
+    pub image: Vec<u8>,
 }
 
 /// Adds steps and kept items to a plan that is being saved.
@@ -347,6 +358,9 @@ impl Journal {
                 )?;
                 let (store, key) = (&settlement.store.0, settlement.key.as_bytes());
                 settle_prior(transaction, store, key, settlement.prior)?;
+                if let Some(found) = &settlement.found {
+                    remember(transaction, store, key, Some(found.digest), Some(&found.image))?;
+                }
             }
             chain::append(transaction, at, &settlements.iter().filter_map(settled_event).collect::<Vec<_>>())
         })
@@ -398,13 +412,34 @@ impl Journal {
         rows.map(|row| row.map_err(JournalError::from)).collect()
     }
 
-    /// Marks prior images as restored.
+    /// Every image this session kept of an item, oldest first: before each of its writes, and what refused writes found.
+    ///
+    /// # Errors
+    ///
+    /// [`JournalError`] when they cannot be read.
+    pub fn images(&self, store: &StoreId, key: &Key) -> Result<Vec<Option<Vec<u8>>>> {
+        let connection = self.connection();
+        let mut rows = connection
+            .prepare_cached("SELECT image FROM prior_history WHERE store = ?1 AND key = ?2 ORDER BY number")?;
+        let rows = rows.query_map(params![store.0, key.as_bytes()], |row| row.get(0))?;
+        rows.map(|row| row.map_err(JournalError::from)).collect()
+    }
+
+    /// Marks prior images as restored, and keeps what refused restorations found.
     ///
     /// # Errors
     ///
     /// [`JournalError`]: then they are looked at again by the next undo.
-    pub fn undone(&self, priors: &[(StoreId, Key)], events: &[Event]) -> Result<()> {
+    pub fn undone(
+        &self,
+        priors: &[(StoreId, Key)],
+        found: &[(StoreId, Key, FoundImage)],
+        events: &[Event],
+    ) -> Result<()> {
         self.commit(|transaction, at| {
+            for (store, key, found) in found {
+                remember(transaction, &store.0, key.as_bytes(), Some(found.digest), Some(&found.image))?;
+            }
             for (store, key) in priors {
                 transaction.execute(
                     "UPDATE prior SET state = 'undone' WHERE store = ?1 AND key = ?2",
@@ -456,8 +491,7 @@ fn intend_one(transaction: &Transaction<'_>, prior: &PriorImage) -> Result<()> {
         "intended" => pending.map_or(prior.digest.is_none(), |pending| prior.proofs.contains(&Digest(pending))),
         _ => false,
     });
-    let remember = "INSERT INTO prior_history (store, key, digest, image) VALUES (?1, ?2, ?3, ?4)";
-    transaction.prepare_cached(remember)?.execute(params![store, key, bytes_of(prior.digest), prior.image])?;
+    remember(transaction, store, key, prior.digest, prior.image.as_deref())?;
     let pending = bytes_of(prior.pending.flatten());
     if keeps_first {
         let sql = "UPDATE prior SET pending = ?3, is_pending = 1, phase = ?4 WHERE store = ?1 AND key = ?2";
@@ -469,6 +503,18 @@ fn intend_one(transaction: &Transaction<'_>, prior: &PriorImage) -> Result<()> {
          VALUES (?1, ?2, ?3, ?4, NULL, ?5, 1, ?6, 'intended')",
     )?;
     insert.execute(params![store, key, bytes_of(prior.digest), prior.image, pending, prior.phase])?;
+    Ok(())
+}
+
+fn remember(
+    transaction: &Transaction<'_>,
+    store: &str,
+    key: &[u8],
+    digest: Option<Digest>,
+    image: Option<&[u8]>,
+) -> Result<()> {
+    let insert = "INSERT INTO prior_history (store, key, digest, image) VALUES (?1, ?2, ?3, ?4)";
+    transaction.prepare_cached(insert)?.execute(params![store, key, bytes_of(digest), image])?;
     Ok(())
 }
 
