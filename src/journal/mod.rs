@@ -7,6 +7,7 @@
 mod chain;
 mod event;
 mod lock;
+mod priors;
 mod schema;
 mod steps;
 
@@ -17,7 +18,8 @@ use rusqlite::{Connection, OpenFlags, Transaction, params};
 
 pub use event::{Event, EventRecord};
 pub use lock::SessionLock;
-pub use steps::{FoundImage, PlanRecord, PlanWriter, PriorFate, PriorImage, Settlement, StepRow, StepState};
+pub use priors::{FoundImage, PriorFate, PriorImage};
+pub use steps::{PlanRecord, PlanWriter, Settlement, StepRow, StepState};
 
 use crate::model::{Clock, Digest, Timestamp};
 
