@@ -24,7 +24,7 @@ pub use steps::{PlanRecord, PlanWriter, Settlement, StepRow, StepState};
 use crate::model::{Clock, Digest, Timestamp};
 
 /// Version of the journal's tables and events.
-pub const JOURNAL_FORMAT: i64 = 1;
+pub const JOURNAL_FORMAT: i64 = 2;
 
 /// The journal's file within the session folder.
 pub const JOURNAL_FILE: &str = "session.sqlite";
@@ -166,13 +166,24 @@ impl Journal {
         Ok(())
     }
 
-    /// All events in order.
+    /// All events in order; a session has several for every step, so [`Journal::each_event`] is the way for large ones.
     ///
     /// # Errors
     ///
     /// [`JournalError::Damaged`] when one cannot be read.
     pub fn events(&self) -> Result<Vec<EventRecord>> {
-        chain::read(&self.connection(), &self.folder)
+        let mut events = Vec::new();
+        self.each_event(|record| events.push(record))?;
+        Ok(events)
+    }
+
+    /// Gives all events in order, one by one; `told` must not use the journal.
+    ///
+    /// # Errors
+    ///
+    /// [`JournalError::Damaged`] when one cannot be read.
+    pub fn each_event(&self, told: impl FnMut(EventRecord)) -> Result<()> {
+        chain::each(&self.connection(), &self.folder, told)
     }
 
     fn prove(&self) -> Result<()> {

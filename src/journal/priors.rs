@@ -1,7 +1,5 @@
 //! Images of items before this session wrote them.
 
-use std::collections::HashMap;
-
 use rusqlite::{OptionalExtension, Row, Transaction, params};
 
 use super::chain;
@@ -85,17 +83,16 @@ impl Journal {
         rows.map(|row| row.map_err(JournalError::from)).collect()
     }
 
-    /// What this session last wrote to each item of a store, by key; `None` where it deleted the item.
+    /// What this session last wrote to an item: the outer `None` where it wrote nothing, the inner where it deleted the item.
     ///
     /// # Errors
     ///
     /// [`JournalError`] when it cannot be read.
-    pub fn after_images(&self, store: &StoreId) -> Result<HashMap<Key, Option<Digest>>> {
+    pub fn after_image(&self, store: &StoreId, key: &Key) -> Result<Option<Option<Digest>>> {
         let connection = self.connection();
-        let mut rows = connection.prepare("SELECT key, after FROM prior WHERE store = ?1 AND state = 'written'")?;
-        let rows =
-            rows.query_map([&store.0], |row| Ok((Key::from_canonical(row.get::<_, Vec<u8>>(0)?), digest_of(row, 1)?)))?;
-        rows.map(|row| row.map_err(JournalError::from)).collect()
+        let mut row =
+            connection.prepare_cached("SELECT after FROM prior WHERE store = ?1 AND key = ?2 AND state = 'written'")?;
+        Ok(row.query_row(params![store.0, key.as_bytes()], |row| digest_of(row, 0)).optional()?)
     }
 
     /// Every image this session kept of an item, oldest first: before each of its writes, and what refused writes found.

@@ -1,6 +1,8 @@
 //! The plan's steps and what became of them.
 
-use rusqlite::{Row, Transaction, params};
+use std::ops::ControlFlow;
+
+use rusqlite::{OptionalExtension, Row, Transaction, params};
 use serde_json::Value as Json;
 
 use super::chain;
@@ -146,10 +148,11 @@ impl PlanWriter<'_> {
     /// # Errors
     ///
     /// [`JournalError`] when it cannot be stored.
-    pub fn kept(&mut self, store: &StoreId, held: bool, body: &Json) -> Result<()> {
-        let mut insert =
-            self.transaction.prepare_cached("INSERT INTO kept (plan, held, store, body) VALUES (?1, ?2, ?3, ?4)")?;
-        insert.execute(params![self.number, held, store.0, body.to_string()])?;
+    pub fn kept(&mut self, store: &StoreId, key_json: &str, held: bool, body: &Json) -> Result<()> {
+        let mut insert = self
+            .transaction
+            .prepare_cached("INSERT INTO kept (plan, held, store, key_json, body) VALUES (?1, ?2, ?3, ?4, ?5)")?;
+        insert.execute(params![self.number, held, store.0, key_json, body.to_string()])?;
         Ok(())
     }
 }
@@ -266,17 +269,46 @@ impl Journal {
         .collect()
     }
 
-    /// The held items (`held`) or accepted differences of a plan.
+    /// Gives the held items (`held`) or accepted differences of a plan, one by one as JSON text, of one store or of all;
+    /// `told` says whether to go on, and must not use the journal.
     ///
     /// # Errors
     ///
     /// [`JournalError`] when they cannot be read.
-    pub fn kept(&self, plan: i64, held: bool) -> Result<Vec<Json>> {
+    pub fn each_kept(
+        &self,
+        plan: i64,
+        store: Option<&StoreId>,
+        held: bool,
+        mut told: impl FnMut(&str) -> ControlFlow<()>,
+    ) -> Result<()> {
         let connection = self.connection();
-        let mut rows = connection.prepare("SELECT body FROM kept WHERE plan = ?1 AND held = ?2 ORDER BY rowid")?;
-        let rows = rows.query_map(params![plan, held], |row| row.get::<_, String>(0))?;
-        rows.map(|row| serde_json::from_str(&row?).map_err(|error| self.damaged(format!("a kept item: {error}"))))
-            .collect()
+        let mut rows = connection.prepare(
+            "SELECT body FROM kept WHERE plan = ?1 AND held = ?2 AND (?3 IS NULL OR store = ?3) ORDER BY rowid",
+        )?;
+        let mut rows = rows.query(params![plan, held, store.map(|store| &store.0)])?;
+        while let Some(row) = rows.next()? {
+            if told(row.get_ref(0)?.as_str().map_err(rusqlite::Error::from)?).is_break() {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// The accepted difference of a plan at a key, where there is one.
+    ///
+    /// # Errors
+    ///
+    /// [`JournalError`] when it cannot be read.
+    pub fn accepted_at(&self, plan: i64, store: &StoreId, key_json: &str) -> Result<Option<Json>> {
+        let connection = self.connection();
+        let mut row = connection
+            .prepare_cached("SELECT body FROM kept WHERE plan = ?1 AND store = ?2 AND key_json = ?3 AND held = 0")?;
+        let body: Option<String> = row.query_row(params![plan, store.0, key_json], |row| row.get(0)).optional()?;
+        let read = |body: String| {
+            serde_json::from_str(&body).map_err(|error| self.damaged(format!("an accepted difference: {error}")))
+        };
+        body.map(read).transpose()
     }
 
     /// Records that steps are about to be written, with their prior images; the first prior image of an item stays.
