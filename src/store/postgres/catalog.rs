@@ -1,6 +1,6 @@
 //! Which tables are covered, and what their columns, keys and references are.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use tokio_postgres::types::Type;
@@ -60,7 +60,6 @@ pub(super) struct Table {
     pub(super) quoted: String,
     pub(super) is_partitioned: bool,
     pub(super) is_unlogged: bool,
-    pub(super) has_row_security: bool,
     pub(super) columns: Vec<Column>,
     /// Empty where there is no primary key.
     pub(super) key: Vec<KeyColumn>,
@@ -120,16 +119,18 @@ pub(super) struct Catalog {
     by_name: BTreeMap<String, usize>,
     pub(super) foreign_keys: Vec<ForeignKey>,
     pub(super) deferrable: Vec<DeferrableUnique>,
-    /// Tables with triggers of their own, by oid.
-    pub(super) triggered: Vec<u32>,
+    /// Whether the database holds large objects, which are not compared.
+    pub(super) has_large_objects: bool,
     /// Patterns that match no table.
     pub(super) idle_patterns: Vec<String>,
     /// Matching tables without a column, which hold nothing that can be compared.
     pub(super) empty_tables: Vec<String>,
+    /// Tables that no pattern matches.
+    pub(super) uncovered: Vec<String>,
 }
 
 const TABLES: &str = "SELECT c.oid, n.nspname::text, c.relname::text, c.relkind = 'p', c.relpersistence = 'u',
-  c.relrowsecurity, greatest(c.reltuples, 0)::bigint,
+  greatest(c.reltuples, 0)::bigint,
   (CASE WHEN c.relkind = 'p' THEN coalesce((SELECT max(pg_relation_size(t.relid)) FROM pg_partition_tree(c.oid) t
      WHERE t.isleaf AND t.relid::oid <> c.oid), 0) ELSE pg_relation_size(c.oid) END
     / current_setting('block_size')::bigint)::bigint,
@@ -177,8 +178,7 @@ const DEFERRABLE: &str = "SELECT u.conname::text, u.conrelid,
     JOIN pg_attribute a ON a.attrelid = u.conrelid AND a.attnum = k.num)
  FROM pg_constraint u WHERE u.contype IN ('u', 'p') AND u.condeferrable AND u.conrelid = ANY($1) ORDER BY 2, 1";
 
-const TRIGGERED: &str =
-    "SELECT DISTINCT tgrelid FROM pg_trigger WHERE NOT tgisinternal AND tgrelid = ANY($1) ORDER BY 1";
+const LARGE_OBJECTS: &str = "SELECT EXISTS (SELECT 1 FROM pg_largeobject_metadata)";
 
 /// Reads the catalog of all tables that match a pattern.
 pub(super) async fn load(client: &Client, patterns: &[String]) -> Result<Catalog> {
@@ -194,7 +194,10 @@ pub(super) async fn load(client: &Client, patterns: &[String]) -> Result<Catalog
         .filter(|pattern| !tables.iter().any(|table| names::matches(pattern, &table.name)))
         .cloned()
         .collect();
-    tables.retain(|table| patterns.iter().any(|pattern| names::matches(pattern, &table.name)));
+    let is_covered = |table: &Table| patterns.iter().any(|pattern| names::matches(pattern, &table.name));
+    let uncovered = tables.iter().filter(|table| !is_covered(table)).map(|table| table.name.clone()).collect();
+    tables.retain(is_covered);
+    require_names(&tables)?;
     let oids: Vec<u32> = tables.iter().map(|table| table.oid).collect();
     let ask = async |sql: &str| client.query_typed(sql, &[(&oids, Type::OID_ARRAY)]).await.map_err(failed);
     for row in ask(COLUMNS).await? {
@@ -213,11 +216,23 @@ pub(super) async fn load(client: &Client, patterns: &[String]) -> Result<Catalog
         .iter()
         .map(|row| DeferrableUnique { name: row.get(0), table: row.get(1), columns: row.get(2) })
         .collect();
-    let triggered = ask(TRIGGERED).await?.iter().map(|row| row.get(0)).collect();
+    let has_large_objects = client.query_typed_one(LARGE_OBJECTS, &[]).await.map_err(failed)?.get(0);
     rank(&mut tables, &foreign_keys);
     let by_name = tables.iter().enumerate().map(|(at, table)| (table.name.clone(), at)).collect();
     let tables = tables.into_iter().map(Arc::new).collect();
-    Ok(Catalog { tables, by_name, foreign_keys, deferrable, triggered, idle_patterns, empty_tables })
+    Ok(Catalog { tables, by_name, foreign_keys, deferrable, has_large_objects, idle_patterns, empty_tables, uncovered })
+}
+
+/// A key names its table as `schema.table`, unquoted: with dots in names, two tables may go by one name.
+fn require_names(tables: &[Table]) -> Result<()> {
+    let mut seen = BTreeSet::new();
+    match tables.iter().find(|table| !seen.insert(&table.name)) {
+        None => Ok(()),
+        Some(table) => {
+            let what = format!("two tables go by the name {}, for there are dots in their names", table.name);
+            Err(StoreError::new(ErrorKind::Unfit, what))
+        }
+    }
 }
 
 fn table_of(row: &Row) -> Table {
@@ -229,10 +244,9 @@ fn table_of(row: &Row) -> Table {
         schema,
         is_partitioned: row.get(3),
         is_unlogged: row.get(4),
-        has_row_security: row.get(5),
-        rows: row.get::<_, i64>(6).unsigned_abs(),
-        pages: row.get::<_, i64>(7).unsigned_abs(),
-        is_key_deferrable: row.get(8),
+        rows: row.get::<_, i64>(5).unsigned_abs(),
+        pages: row.get::<_, i64>(6).unsigned_abs(),
+        is_key_deferrable: row.get(7),
         columns: Vec::new(),
         key: Vec::new(),
         rank: 0,
