@@ -1,10 +1,14 @@
 //! Databases of an accounting house that the drill knows nothing of: one per Region, read and written by a plain client.
 
 mod check;
+mod journey;
+mod kill;
+mod planted;
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
+use serde_json::Value as Json;
 use tokio_postgres::{Client, NoTls};
 
 use crate::peers::{self, PostgresMajor, Server};
@@ -12,6 +16,9 @@ use crate::rig::{DR, PRIMARY};
 
 /// The database of both sides.
 const BOOKS: &str = "books";
+
+/// What the primary must hold after the first replay, on the primary's server.
+const TRUTH: &str = "truth";
 
 /// A superuser, under which foreign keys and triggers rest; and a role without any right but its grants.
 const SUPERUSER: &str = "postgres";
@@ -110,6 +117,12 @@ async fn rows(client: &Client) -> Rows {
         all.insert(table, rows.iter().map(|row| row.get(0)).collect());
     }
     all
+}
+
+/// A JSON object as text with its fields in one order.
+fn canonical(key: &Json) -> String {
+    let fields: BTreeMap<&String, &Json> = key.as_object().expect("a key is an object").iter().collect();
+    serde_json::to_string(&fields).expect("only string keys")
 }
 
 /// The `[primary]` and `[dr]` of a profile without any service of AWS.
