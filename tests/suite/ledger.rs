@@ -4,6 +4,7 @@ mod check;
 mod journey;
 mod kill;
 mod planted;
+mod swaps;
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
