@@ -32,6 +32,8 @@ pub(super) struct Column {
     pub(super) collation: Option<String>,
     pub(super) default: Option<String>,
     pub(super) labels: Option<String>,
+    /// Whether a unique index holds it, by itself or within an expression.
+    pub(super) is_unique: bool,
 }
 
 impl Column {
@@ -145,7 +147,10 @@ const COLUMNS: &str = "SELECT a.attrelid, a.attnum, a.attname::text, format_type
   CASE WHEN a.attcollation <> 0 THEN (SELECT l.collname::text FROM pg_collation l WHERE l.oid = a.attcollation) END,
   pg_get_expr(d.adbin, d.adrelid),
   (SELECT string_agg(quote_literal(e.enumlabel), ',' ORDER BY e.enumsortorder) FROM pg_enum e
-    WHERE e.enumtypid = coalesce(nullif(t.typelem, 0), a.atttypid))
+    WHERE e.enumtypid = coalesce(nullif(t.typelem, 0), a.atttypid)),
+  EXISTS (SELECT 1 FROM pg_index i WHERE i.indrelid = a.attrelid AND i.indisunique AND (a.attnum = ANY(i.indkey)
+    OR EXISTS (SELECT 1 FROM pg_depend d WHERE d.classid = 'pg_class'::regclass AND d.objid = i.indexrelid
+     AND d.refclassid = 'pg_class'::regclass AND d.refobjid = a.attrelid AND d.refobjsubid = a.attnum)))
  FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid
   LEFT JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
  WHERE a.attrelid = ANY($1) AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attrelid, a.attnum";
@@ -272,6 +277,7 @@ fn column_of(row: &Row) -> Column {
         collation: row.get(8),
         default: row.get(9),
         labels: row.get(10),
+        is_unique: row.get(11),
     }
 }
 

@@ -51,3 +51,8 @@ async fn a_ring_of_unique_values_turns_and_turns_back_under_a_superuser() {
 async fn a_ring_of_unique_values_turns_and_turns_back_under_a_role_with_grants_only() {
     ring(CLERK, 0).await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rows_that_others_refer_to_trade_unique_values_where_foreign_keys_hold() {
+    ring(CLERK, ROWS).await;
+}
