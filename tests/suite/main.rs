@@ -9,6 +9,7 @@ mod dynamodb;
 mod journey;
 mod kill;
 mod layering;
+mod ledger;
 mod peers;
 mod postgres;
 mod postgres_writes;

@@ -37,7 +37,9 @@ pub async fn run(profile: &Path, global: &Global) -> Ended {
             let mut text = output::table(&["store", "restored", "already", "refused"], &rows);
             text += match outcome.refused() {
                 0 => "next: failback verify --undone proves that the primary is what it was\n",
-                _ => "refused items changed since the replay and were left as they are\n",
+                _ => {
+                    "refused items were left as they are: they changed since the replay, or others stand in their way\n"
+                }
             };
             text
         },
