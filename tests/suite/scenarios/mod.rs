@@ -32,6 +32,8 @@ const BILL: &[(&str, &[Place])] = &[
     ("8-newest", &[DynamoDb, Postgres15, Postgres18]),
     ("9-expired", &[Memory, DynamoDb]),
     ("10-restored-base", &[DynamoDb, Postgres15, Postgres18, S3Ministack, S3SeaweedFs]),
+    ("11-base-of-unknown-age", &[DynamoDb, Postgres15, Postgres18]),
+    ("12-base-too-old", &Place::ALL),
     ("13-base-after-disaster", &Place::ALL),
     ("14-two-passes-then-freeze", &Place::ALL),
     ("15-undo-after-two-passes", &Place::ALL),
@@ -40,6 +42,7 @@ const BILL: &[(&str, &[Place])] = &[
     ("18-odd-keys", &Place::ALL),
     ("19-empty-key", &[Memory, Postgres15, Postgres18]),
     ("20-keys-like-paths", &[Memory, DynamoDb, Postgres15, Postgres18, S3Ministack]),
+    ("21-base-too-new", &Place::ALL),
 ];
 
 #[test]
