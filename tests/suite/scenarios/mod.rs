@@ -43,6 +43,8 @@ const BILL: &[(&str, &[Place])] = &[
     ("19-empty-key", &[Memory, Postgres15, Postgres18]),
     ("20-keys-like-paths", &[Memory, DynamoDb, Postgres15, Postgres18, S3Ministack]),
     ("21-base-too-new", &Place::ALL),
+    ("22-late-changes", &Place::ALL),
+    ("23-again-after-undo", &Place::ALL),
 ];
 
 #[test]
