@@ -13,7 +13,20 @@ use crate::diff::DeltaLine;
 use crate::journal::{Journal, PlanWriter, StepRow, StepState};
 use crate::model::{Digest, Identity, StoreId, StoreKind, Verdict};
 use crate::plan::{Decision, Forecast, Kept, PlanCounts, Step, decide, forecast, limit_reasons};
-use crate::profile::StoreProfile;
+use crate::profile::{ConflictPolicy, StoreProfile};
+
+/// Why the base may be of another instant than Tb, and what it would then say of an item that one side changed.
+struct Doubt {
+    why: String,
+    one_sided: &'static str,
+}
+
+/// What a base older than Tb hides.
+const LOOKS_UNTOUCHED: &str = "a value changed and changed back would look untouched";
+/// What a base younger than Tb hides.
+const LOOKS_LIKE_DR: &str = "a write that never reached dr would look like dr's own change";
+/// What either does to an item that one side changed.
+const LOOKS_CHANGED_BY_BOTH: &str = "a change of one side may look like one of both";
 
 /// The plan for one store.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -124,7 +137,7 @@ impl Session {
         let doubt = comparison.base.as_ref().and_then(|_| self.base_doubt(profile, base_age_seconds));
         // Two passes over the delta file: the first counts, so that limits are known before the first step is written.
         for_each_line(&comparison.delta, |line| {
-            match self.decide_line(profile, &line, doubt.as_deref()) {
+            match self.decide_line(profile, &line, doubt.as_ref()) {
                 Decision::FollowDr => counts.add(line.change, line.bytes),
                 Decision::Accept(_) => counts.accepted += 1,
                 Decision::Hold(_) => counts.held += 1,
@@ -132,7 +145,7 @@ impl Session {
             Ok(())
         })?;
         let limits = limit_reasons(&counts, &profile.policy, &self.options.allowances);
-        for_each_line(&comparison.delta, |line| match self.decide_line(profile, &line, doubt.as_deref()) {
+        for_each_line(&comparison.delta, |line| match self.decide_line(profile, &line, doubt.as_ref()) {
             Decision::FollowDr if limits.is_empty() => write_step(&line, comparison, writer, hasher),
             Decision::FollowDr => write_kept(&Kept::new(&line, limits.join("; ")), true, writer),
             Decision::Hold(reason) => write_kept(&Kept::new(&line, reason), true, writer),
@@ -155,30 +168,36 @@ impl Session {
         })
     }
 
-    fn decide_line(&self, profile: &StoreProfile, line: &DeltaLine, doubt: Option<&str>) -> Decision {
+    fn decide_line(&self, profile: &StoreProfile, line: &DeltaLine, doubt: Option<&Doubt>) -> Decision {
         let ruling = self.options.rulings.get(&(profile.name.clone(), line.key.to_string())).copied();
-        let rests_on_base = matches!(line.verdict, Verdict::DrOnly | Verdict::Stranded)
-            || (line.verdict == Verdict::Expired && line.primary_untouched);
-        match doubt {
-            Some(reason) if rests_on_base && ruling.is_none() => Decision::Hold(reason.to_owned()),
-            _ => decide(line, &profile.policy, ruling),
-        }
+        let Some(Doubt { why, one_sided }) = doubt.filter(|_| ruling.is_none()) else {
+            return decide(line, &profile.policy, ruling);
+        };
+        let consequence = match line.verdict {
+            Verdict::DrOnly | Verdict::Stranded => one_sided,
+            Verdict::Expired if line.primary_untouched => one_sided,
+            // Else a policy would decide what is no conflict in truth.
+            Verdict::Conflict if profile.policy.conflict != ConflictPolicy::Hold => LOOKS_CHANGED_BY_BOTH,
+            _ => return decide(line, &profile.policy, ruling),
+        };
+        Decision::Hold(format!("{why}: {consequence} (--accept-base-age)"))
     }
 
     /// Why what rests on the base must be held, if it must.
-    fn base_doubt(&self, profile: &StoreProfile, age_seconds: Option<i64>) -> Option<String> {
+    fn base_doubt(&self, profile: &StoreProfile, age_seconds: Option<i64>) -> Option<Doubt> {
         if self.options.allowances.base_age {
             return None;
         }
         let tolerance = profile.policy.base_age_tolerance_seconds;
-        match age_seconds {
-            None => Some("the base's age cannot be told (--accept-base-age)".into()),
-            Some(age) if age.unsigned_abs() > tolerance => Some(format!(
-                "the base is {age} s older than what dr had, more than {tolerance} s: a value changed and changed back \
-                 would look untouched (--accept-base-age)"
-            )),
-            Some(_) => None,
-        }
+        let Some(age) = age_seconds else {
+            return Some(Doubt { why: "the base's age cannot be told".into(), one_sided: LOOKS_UNTOUCHED });
+        };
+        let apart = age.unsigned_abs();
+        let (word, one_sided) = if age < 0 { ("newer", LOOKS_LIKE_DR) } else { ("older", LOOKS_UNTOUCHED) };
+        (apart > tolerance).then(|| Doubt {
+            why: format!("the base is {apart} s {word} than what dr had, more than {tolerance} s"),
+            one_sided,
+        })
     }
 
     fn write_kept(&self, plan: i64, held: bool, name: &str) -> Result<PathBuf> {

@@ -68,13 +68,35 @@ fn started(mut start: impl FnMut() -> Server) -> Server {
 
 /// The AWS emulator: DynamoDB, S3, Route 53, RDS and STS, any Region, on one port.
 pub fn ministack() -> Option<Server> {
-    let Some(program) = Venv::located().ministack() else {
+    started_ministack(|venv| Some(Command::new(venv.ministack()?)))
+}
+
+/// Runs the emulator without the thread that removes expired items once a minute, so that tests say what has expired.
+const MINISTACK_WITHOUT_EXPIRY: &str = "import threading
+start = threading.Thread.start
+threading.Thread.start = lambda self: None if self.name == 'dynamodb-ttl-reaper' else start(self)
+from ministack.app import main
+main()";
+
+/// The AWS emulator, in which nothing expires by itself.
+pub fn ministack_without_expiry() -> Option<Server> {
+    started_ministack(|venv| {
+        venv.ministack()?;
+        let mut command = Command::new(venv.python());
+        command.args(["-c", MINISTACK_WITHOUT_EXPIRY]);
+        Some(command)
+    })
+}
+
+fn started_ministack(command: impl Fn(&Venv) -> Option<Command>) -> Option<Server> {
+    let venv = Venv::located();
+    if command(&venv).is_none() {
         left_out("ministack");
         return None;
-    };
+    }
     Some(started(|| {
         let port = free_port();
-        let mut command = Command::new(&program);
+        let mut command = command(&venv).expect("it was there a moment ago");
         command.env("BIND_HOST", "127.0.0.1").env("GATEWAY_PORT", port.to_string());
         let child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("ministack starts");
         Server { child, port, _folder: None }
@@ -97,7 +119,7 @@ fn weed(program: &Path) -> Server {
     let mut command = Command::new(program);
     command.arg("server").arg(format!("-dir={}", folder.path().display()));
     command.args(["-ip=127.0.0.1", "-ip.bind=127.0.0.1", "-s3.ip.bind=127.0.0.1", "-master.telemetry=false"]);
-    command.args(["-s3", "-s3.port.iceberg=0", "-s3.port.lance=0", "-volume.max=40", "-master.volumeSizeLimitMB=64"]);
+    command.args(["-s3", "-s3.port.iceberg=0", "-s3.port.lance=0", "-volume.max=400", "-master.volumeSizeLimitMB=64"]);
     command.arg(format!("-s3.port={port}"));
     for name in ["s3", "filer", "master", "volume"] {
         command.arg(format!("-{name}.port.grpc={}", free_port()));

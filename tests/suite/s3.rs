@@ -22,6 +22,7 @@ use crate::peers::{self, Server};
 
 const MIB: usize = 1 << 20;
 
+#[derive(Clone)]
 pub struct Region {
     pub client: Client,
     pub side: failback::profile::SideProfile,
@@ -139,7 +140,7 @@ fn noise(length: usize, seed: u64) -> Vec<u8> {
 }
 
 /// Waits for the server's clock, which tells times to the second, to pass into a second of its own; gives its end.
-async fn next_second(region: &Region, bucket: &str) -> Timestamp {
+pub async fn next_second(region: &Region, bucket: &str) -> Timestamp {
     let second = async || {
         region.put(bucket, "~clock", b"tick").await;
         let head = region.client.head_object().bucket(bucket).key("~clock").send().await.expect("a head");
