@@ -24,7 +24,7 @@ use super::exit::{Exit, Failure};
 use super::{SystemClock, progress};
 use crate::plan::{Allowances, Rulings};
 use crate::profile::Profile;
-use crate::session::{Options, Session, Surroundings};
+use crate::session::{self, Action, Options, Session, Surroundings};
 use crate::store::memory::MemoryRegistry;
 
 /// What a command gives.
@@ -93,24 +93,14 @@ fn open(path: &Path, global: &Global, allowances: Allowances, rulings: Rulings) 
 }
 
 /// Runs a session command between its begin and end events.
-async fn recorded<T>(
+async fn recorded<T: session::Exits>(
     session: &Session,
-    command: &str,
+    action: Action,
     work: impl Future<Output = Result<T, Failure>>,
-    exit_of: impl Fn(&T) -> Exit,
 ) -> Result<(T, Exit), Failure> {
-    session.begin(command)?;
-    match work.await {
-        Ok(outcome) => {
-            let exit = exit_of(&outcome);
-            session.end(command, exit as u8)?;
-            Ok((outcome, exit))
-        }
-        Err(failure) => {
-            session.end(command, failure.exit as u8)?;
-            Err(failure)
-        }
-    }
+    let outcome = session.recorded(action.name(), work, |failure| failure.exit).await?;
+    let exit = outcome.exit();
+    Ok((outcome, exit))
 }
 
 /// Prints a JSON document when asked for, else the text.

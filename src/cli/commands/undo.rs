@@ -6,16 +6,14 @@ use serde_json::json;
 
 use super::{Ended, confirm, open, print, recorded};
 use crate::cli::args::Global;
-use crate::cli::exit::Exit;
 use crate::cli::output::{self, number};
-use crate::session::UndoOutcome;
+use crate::session::Action;
 
 pub async fn run(profile: &Path, global: &Global) -> Ended {
     let session = open(profile, global, Default::default(), Default::default())?;
     confirm(global, "restore the primary to what it was before the replay")?;
     let work = async { Ok(session.undo().await?) };
-    let exit_of = |outcome: &UndoOutcome| if outcome.refused() > 0 { Exit::Undecided } else { Exit::Done };
-    let (outcome, exit) = recorded(&session, "undo", work, exit_of).await?;
+    let (outcome, exit) = recorded(&session, Action::Undo, work).await?;
     print(
         global,
         || {
