@@ -107,6 +107,20 @@ pub enum Command {
         #[arg(long, conflicts_with = "certificate")]
         retreat: bool,
     },
+    /// Lead the whole session: check to cutover, stopping where a person must decide
+    Run {
+        /// The profile
+        profile: PathBuf,
+        /// Without a screen, for scripts; needs --yes
+        #[arg(long)]
+        headless: bool,
+        /// What is allowed beyond the limits
+        #[command(flatten)]
+        allow: Allow,
+        /// Decisions on held items: NDJSON of {"store", "key", "decision": "dr"|"primary"}
+        #[arg(long, value_name = "FILE")]
+        decisions: Option<PathBuf>,
+    },
     /// Restore the primary's prior images, guarded by the after-images
     Undo {
         /// The profile

@@ -32,6 +32,13 @@ impl Failure {
     }
 }
 
+impl Failure {
+    /// The exit code of a session's error.
+    pub fn exit_of(error: &SessionError) -> Exit {
+        judge(error).0
+    }
+}
+
 impl From<SessionError> for Failure {
     fn from(error: SessionError) -> Failure {
         let (exit, hint) = judge(&error);

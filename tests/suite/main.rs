@@ -16,6 +16,7 @@ mod postgres_writes;
 mod profile;
 mod resume;
 mod rig;
+mod run;
 mod s3;
 mod scenarios;
 mod truth;

@@ -10,6 +10,7 @@ mod manual;
 mod plan;
 mod replay;
 mod report;
+mod run;
 mod undo;
 mod verify;
 
@@ -45,6 +46,9 @@ pub async fn run(arguments: Arguments) -> Ended {
         Command::Verify { profile, freeze, undone } => verify::run(&profile, freeze, undone, &global).await,
         Command::Cutover { profile, certificate, retreat } => {
             cutover::run(&profile, certificate, retreat, &global).await
+        }
+        Command::Run { profile, headless, allow, decisions } => {
+            run::run(&profile, headless, allow.into(), decisions.as_deref(), &global).await
         }
         Command::Undo { profile } => undo::run(&profile, &global).await,
         Command::Report { profile, format } => report::run(&profile, format, &global),

@@ -7,7 +7,7 @@ use serde_json::json;
 use super::{Ended, confirm, open, print, recorded};
 use crate::cli::args::Global;
 use crate::cli::output::{self, number};
-use crate::session::{Action, Session, VerifyOutcome};
+use crate::session::{Action, Session, UndoneOutcome, VerifyOutcome};
 
 pub async fn run(profile: &Path, freeze: bool, undone: bool, global: &Global) -> Ended {
     let session = open(profile, global, Default::default(), Default::default())?;
@@ -89,13 +89,15 @@ async fn run_undone(session: &Session, global: &Global) -> Ended {
                 "undone": outcome.is_as_before(), "stores": stores.collect::<Vec<_>>(),
             })
         },
-        || {
-            let line = |(store, before, now): &(crate::model::StoreId, crate::model::Digest, crate::model::Digest)| {
-                let word = if before == now { "as before" } else { "DIFFERS from before" };
-                format!("{store}: {word}, root {now}\n")
-            };
-            outcome.stores.iter().map(line).collect()
-        },
+        || undone_text(&outcome),
     );
     Ok(exit)
+}
+
+pub fn undone_text(outcome: &UndoneOutcome) -> String {
+    let line = |(store, before, now): &(crate::model::StoreId, crate::model::Digest, crate::model::Digest)| {
+        let word = if before == now { "as before" } else { "DIFFERS from before" };
+        format!("{store}: {word}, root {now}\n")
+    };
+    outcome.stores.iter().map(line).collect()
 }
