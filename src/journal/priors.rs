@@ -6,14 +6,14 @@ use super::chain;
 use super::{Event, Journal, JournalError, Result};
 use crate::model::{Digest, Key, StoreId};
 
-/// The first prior image of an item, and how far its replay and undo have come.
+/// What an undo restores of an item, and how far its replay and undo have come.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PriorImage {
     /// The store.
     pub store: StoreId,
     /// The key.
     pub key: Key,
-    /// The digest before the first write of this session; `None` where there was no item.
+    /// The digest before this session's first write, or its first since others wrote the item; `None` where there was no item.
     pub digest: Option<Digest>,
     /// The item before, encoded; `None` where there was no item.
     pub image: Option<Vec<u8>>,
@@ -25,6 +25,8 @@ pub struct PriorImage {
     pub phase: i64,
     /// Every digest that proves the item before, to tell whether an interrupted write had happened; not stored.
     pub proofs: Vec<Digest>,
+    /// Whether the plan found that others had changed the item since this session last wrote it; not stored.
+    pub is_of_others: bool,
 }
 
 /// What becomes of a step's prior image when the step is settled.
@@ -78,6 +80,7 @@ impl Journal {
                 pending: is_pending.then_some(pending),
                 phase: row.get(7)?,
                 proofs: Vec::new(),
+                is_of_others: false,
             })
         })?;
         rows.map(|row| row.map_err(JournalError::from)).collect()
@@ -157,18 +160,23 @@ pub(super) fn settle_prior(transaction: &Transaction<'_>, store: &str, key: &[u8
     Ok(())
 }
 
-/// The first image stays while this session's writes follow one another; an image that was stored for a write that did not
-/// happen, or that was undone, gives way. Every image is kept in the history, whatever becomes of it.
+/// The first image stays while this session's writes follow one another. It gives way when it was stored for a write that did
+/// not happen, when it was undone, and when others wrote in between: an undo must not drop what they wrote. Every image is kept in the history, whatever becomes of it.
 pub(super) fn intend_one(transaction: &Transaction<'_>, prior: &PriorImage) -> Result<()> {
     let (store, key) = (&prior.store.0, prior.key.as_bytes());
-    let known: Option<(String, Option<[u8; 32]>)> = transaction
-        .prepare_cached("SELECT state, pending FROM prior WHERE store = ?1 AND key = ?2")?
-        .query_row(params![store, key], |row| Ok((row.get(0)?, row.get(1)?)))
+    let known: Option<(String, bool, Option<[u8; 32]>)> = transaction
+        .prepare_cached("SELECT state, is_pending, pending FROM prior WHERE store = ?1 AND key = ?2")?
+        .query_row(params![store, key], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
         .optional()?;
-    let keeps_first = known.is_some_and(|(state, pending)| match state.as_str() {
-        "written" => true,
-        "intended" => pending.map_or(prior.digest.is_none(), |pending| prior.proofs.contains(&Digest(pending))),
-        _ => false,
+    let keeps_first = known.is_some_and(|(state, is_pending, pending)| {
+        // A write that was under way when the process ended, and that happened after all.
+        let has_happened =
+            is_pending && pending.map_or(prior.digest.is_none(), |pending| prior.proofs.contains(&Digest(pending)));
+        match state.as_str() {
+            "written" => has_happened || !prior.is_of_others,
+            "intended" => has_happened,
+            _ => false,
+        }
     });
     remember(transaction, store, key, prior.digest, prior.image.as_deref())?;
     let pending = bytes_of(prior.pending.flatten());

@@ -110,6 +110,7 @@ fn the_first_prior_image_stays() {
         pending: Some(Some(Digest([after; 32]))),
         phase: 0,
         proofs: vec![Digest([image; 32])],
+        is_of_others: false,
     };
     let stored = |prior: PriorImage| PriorImage { proofs: Vec::new(), ..prior };
     journal.intend(Digest([9; 32]), &[prior(1, 2)]).expect("intended");
@@ -121,4 +122,44 @@ fn the_first_prior_image_stays() {
     assert_eq!(anew, [stored(prior(8, 9))]);
     let last = kept.last();
     assert!(journal.priors(&StoreId("orders".into()), last, 10).expect("read").is_empty());
+}
+
+#[test]
+fn what_others_wrote_over_a_settled_write_becomes_the_prior_image() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let journal = open(folder.path()).expect("opened");
+    let (store, key) = (StoreId("orders".into()), crate::model::Key::from_canonical(vec![1]));
+    let prior = |image: u8, after: u8, is_of_others: bool| PriorImage {
+        store: store.clone(),
+        key: key.clone(),
+        digest: Some(Digest([image; 32])),
+        image: Some(vec![image]),
+        after: None,
+        pending: Some(Some(Digest([after; 32]))),
+        phase: 0,
+        proofs: vec![Digest([image; 32])],
+        is_of_others,
+    };
+    let settle = |after: u8| {
+        let (state, prior) = (StepState::Done, PriorFate::Written(Some(Digest([after; 32]))));
+        let (position, reason, found) = (0, None, None);
+        let settlement = Settlement { position, store: store.clone(), key: key.clone(), state, prior, reason, found };
+        journal.settle(1, &[settlement]).expect("settled");
+    };
+    let restored = || journal.priors(&store, None, 10).expect("read").remove(0).image;
+    journal.intend(Digest([9; 32]), &[prior(1, 2, false)]).expect("intended");
+    settle(2);
+    journal.intend(Digest([9; 32]), &[prior(2, 3, false)]).expect("intended over this session's own write");
+    settle(3);
+    assert_eq!(restored(), Some(vec![1]));
+    journal.intend(Digest([9; 32]), &[prior(7, 4, true)]).expect("intended over what others wrote");
+    settle(4);
+    assert_eq!(restored(), Some(vec![7]));
+    journal.intend(Digest([9; 32]), &[prior(4, 5, false)]).expect("intended over this session's own write again");
+    assert_eq!(restored(), Some(vec![7]));
+    // The process ended before that write was settled: to the next plan it looks like the work of others.
+    journal.intend(Digest([9; 32]), &[prior(5, 6, true)]).expect("intended over it");
+    assert_eq!(restored(), Some(vec![7]));
+    let images: Vec<_> = journal.images(&store, &key).expect("read");
+    assert_eq!(images, [1, 2, 7, 4, 5].map(|image| Some(vec![image])), "every image is kept");
 }

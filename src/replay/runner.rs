@@ -2,7 +2,7 @@
 
 use super::{Context, ReplayError, ReplaySummary, encode_image, found_image, is_what};
 use crate::journal::{PriorFate, PriorImage, Settlement, StepRow, StepState};
-use crate::model::{Digest, Item, Key, Side};
+use crate::model::{Digest, Item, Key, Side, Verdict};
 use crate::store::{Depth, Expected, GuardedWrite, Outcome, ReadStore, Wanted};
 
 /// Steps read, intended and written together; they share two commits.
@@ -223,6 +223,11 @@ async fn fetch(
     Ok(items)
 }
 
+/// Whether the plan found the primary changed since the base, which is what this session wrote where it wrote before.
+fn is_of_others(step: &StepRow) -> bool {
+    [Verdict::Stranded, Verdict::Conflict].iter().any(|verdict| step.verdict == verdict.word())
+}
+
 fn proofs(item: &Item) -> Vec<Digest> {
     item.evidence.iter().map(|evidence| evidence.digest).chain([item.digest]).collect()
 }
@@ -252,6 +257,7 @@ async fn write(
         pending: Some(steps[*at].wanted),
         phase: steps[*at].phase,
         proofs: primary[*at].as_ref().map(proofs).unwrap_or_default(),
+        is_of_others: is_of_others(&steps[*at]),
     };
     context.journal.intend(plan, &writes.iter().map(prior).collect::<Vec<_>>())?;
     let guarded: Vec<GuardedWrite<'_>> = writes

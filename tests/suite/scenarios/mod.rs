@@ -5,6 +5,7 @@
 //! is committed.
 
 mod dynamodb;
+mod improvised;
 mod memory;
 mod player;
 mod postgres;
@@ -72,7 +73,7 @@ async fn play_all<S: Stage + 'static>(place: Place, stage: impl AsyncFn(&str) ->
     due.sort_unstable();
     assert_eq!(ran, due, "what ran at {place:?}");
     let is_blessed = std::env::var("FAILBACK_BLESS").is_ok_and(|bless| bless == "1");
-    let mut different = Vec::new();
+    let mut different = improvise(place, &stage).await;
     for (script, printed) in played {
         if is_blessed && script.places.first() == Some(&place) {
             std::fs::write(&script.path, &printed).expect("blessed");
@@ -81,6 +82,16 @@ async fn play_all<S: Stage + 'static>(place: Place, stage: impl AsyncFn(&str) ->
         }
     }
     assert!(different.is_empty(), "printed otherwise:\n{}", different.join("\n"));
+}
+
+/// Plays the improvised scripts in memory and at `place`, and tells what was printed otherwise.
+async fn improvise<S: Stage + 'static>(place: Place, stage: &impl AsyncFn(&str) -> S) -> Vec<String> {
+    let plays = improvised::all().into_iter().map(async |(name, script)| {
+        let golden = player::play(&script, Box::new(memory::InMemory::new())).await;
+        let printed = player::play(&script, Box::new(stage(&name).await)).await;
+        (printed != golden).then(|| format!("{name} at {place:?}:\n{}", marked(&golden, &printed)))
+    });
+    join_all(plays).await.into_iter().flatten().collect()
 }
 
 /// What was printed, up to the first line that is not as it must be.
