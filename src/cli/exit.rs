@@ -81,6 +81,7 @@ fn judge(error: &SessionError) -> (Exit, Option<&'static str>) {
             (Exit::Usage, None)
         }
         E::ProfileLacks { .. } => (Exit::Usage, Some("see docs/profile.md for what goes there")),
+        E::NothingWritten => (Exit::Usage, None),
         E::NoPlan => (Exit::Usage, Some("run failback plan first")),
         E::CheckpointExists { .. } => (Exit::Usage, Some("a checkpoint is never overwritten: choose another name")),
         E::PlanOutdated { .. } => {

@@ -47,7 +47,10 @@ pub struct Settings {
 }
 
 /// Looks up what both sides had in common for a key, later than the base; the outer `None` where nothing is known.
-pub type CommonSince = Arc<dyn Fn(&crate::model::Key) -> Option<Option<Digest>> + Send + Sync>;
+pub type CommonSince = Arc<dyn Fn(&crate::model::Key) -> Result<Option<Option<Digest>>, LookupError> + Send + Sync>;
+
+/// Why a lookup failed.
+pub type LookupError = Box<dyn std::error::Error + Send + Sync>;
 
 /// What one side turned out to be.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -133,6 +136,14 @@ pub enum CompareError {
         /// Why.
         source: std::io::Error,
     },
+    /// What both sides had in common could not be looked up.
+    #[error("cannot look up what both sides of store {store} had in common")]
+    Common {
+        /// The store.
+        store: StoreId,
+        /// Why.
+        source: LookupError,
+    },
     /// The base must not be used.
     #[error("the base of store {store} cannot be used: {why}")]
     Base {
@@ -175,7 +186,9 @@ pub async fn compare(
         };
         for (offset, mut bucket) in joined.into_iter().enumerate() {
             for candidate in &mut bucket.joined.candidates {
-                if let Some(common) = (settings.common_since)(&candidate.key) {
+                let common = (settings.common_since)(&candidate.key);
+                let common = common.map_err(|source| CompareError::Common { store: store.clone(), source })?;
+                if let Some(common) = common {
                     candidate.base = common.map_or(BaseState::Absent, BaseState::Present);
                 }
             }

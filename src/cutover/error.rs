@@ -1,8 +1,6 @@
 //! One error for the whole cutover, sorted by what an operator can do about it.
 
-use std::error::Error;
-use std::fmt;
-
+use crate::model::Failure;
 use crate::store::{ErrorKind, StoreError};
 
 /// What went wrong, by what can be done about it.
@@ -23,58 +21,10 @@ pub enum CutoverErrorKind {
 }
 
 /// A cutover that cannot go on.
-pub struct CutoverError {
-    /// What can be done about it.
-    pub kind: CutoverErrorKind,
-    what: String,
-    source: Option<Box<dyn Error + Send + Sync>>,
-}
-
-impl CutoverError {
-    /// An error without a cause of its own; `what` is lowercase and names the record.
-    pub fn new(kind: CutoverErrorKind, what: impl Into<String>) -> CutoverError {
-        CutoverError { kind, what: what.into(), source: None }
-    }
-
-    /// An error with its cause.
-    pub fn caused(
-        kind: CutoverErrorKind,
-        what: impl Into<String>,
-        source: impl Into<Box<dyn Error + Send + Sync>>,
-    ) -> CutoverError {
-        CutoverError { kind, what: what.into(), source: Some(source.into()) }
-    }
-}
+pub type CutoverError = Failure<CutoverErrorKind>;
 
 impl From<StoreError> for CutoverError {
     fn from(error: StoreError) -> CutoverError {
-        let what = error.to_string();
-        let kind = CutoverErrorKind::Service(error.kind);
-        // The cause is what the store error wraps: its own text is already said.
-        CutoverError { kind, what, source: error.source().map(|cause| cause.to_string().into()) }
-    }
-}
-
-impl fmt::Display for CutoverError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.what)
-    }
-}
-
-impl fmt::Debug for CutoverError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:?}: {}", self.kind, self.what)?;
-        let mut cause = self.source();
-        while let Some(error) = cause {
-            write!(f, ": {error}")?;
-            cause = error.source();
-        }
-        Ok(())
-    }
-}
-
-impl Error for CutoverError {
-    fn source(&self) -> Option<&(dyn Error + 'static)> {
-        self.source.as_deref().map(|source| source as &(dyn Error + 'static))
+        error.sorted(CutoverErrorKind::Service)
     }
 }

@@ -10,7 +10,7 @@ use crate::cutover::{CutoverEnd, CutoverEvent, MemoryDial, Share, TrafficDial};
 use crate::model::{Clock, Percent};
 use crate::profile::{Profile, ProfileError};
 use crate::replay::Mode;
-use crate::report::{ReportContext, markdown};
+use crate::report::{KEPT_LISTED_MAX, ReportContext, markdown};
 use crate::session::{
     CheckOutcome, CheckpointOutcome, DiffOutcome, FreezeOutcome, Options, PlanOutcome, ReplayOutcome, Session,
     SessionError, Surroundings, VerifyOutcome,
@@ -345,7 +345,7 @@ impl Rehearsal<'_> {
     fn report(&mut self, session: &Session) -> Result<()> {
         let file = self.drill.folder.join("profile.toml");
         let (profile, folder, now) = (session.profile(), session.folder(), self.drill.clock.now());
-        let context = ReportContext::of(profile, &file.to_string_lossy(), folder, now, session.kept()?);
+        let context = ReportContext::of(profile, &file.to_string_lossy(), folder, now, session.kept(KEPT_LISTED_MAX)?);
         let path = self.drill.folder.join("report.md");
         let text = markdown(&session.state()?, &context);
         std::fs::write(&path, text).map_err(|source| DrillError::File { path, source })

@@ -53,17 +53,17 @@ pub(super) fn prove(connection: &Connection, folder: &Path) -> Result<()> {
     Ok(())
 }
 
-pub(super) fn read(connection: &Connection, folder: &Path) -> Result<Vec<EventRecord>> {
+/// Gives every event in order.
+pub(super) fn each(connection: &Connection, folder: &Path, mut told: impl FnMut(EventRecord)) -> Result<()> {
     let mut rows = connection.prepare("SELECT seq, at_micros, body FROM event ORDER BY seq")?;
     let mut rows = rows.query([])?;
-    let mut events = Vec::new();
     while let Some(row) = rows.next()? {
         let (seq, at, body): (i64, i64, String) = (row.get(0)?, row.get(1)?, row.get(2)?);
         let at = Timestamp::from_microsecond(at).map_err(|_| damaged(folder, format!("event {seq} has no time")))?;
         let event = serde_json::from_str(&body).map_err(|error| damaged(folder, format!("event {seq}: {error}")))?;
-        events.push(EventRecord { seq, at, event });
+        told(EventRecord { seq, at, event });
     }
-    Ok(events)
+    Ok(())
 }
 
 fn damaged(folder: &Path, what: String) -> JournalError {

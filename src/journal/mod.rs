@@ -7,6 +7,7 @@
 mod chain;
 mod event;
 mod lock;
+mod priors;
 mod schema;
 mod steps;
 
@@ -17,12 +18,13 @@ use rusqlite::{Connection, OpenFlags, Transaction, params};
 
 pub use event::{Event, EventRecord};
 pub use lock::SessionLock;
-pub use steps::{PlanRecord, PlanWriter, PriorFate, PriorImage, Settlement, StepRow, StepState};
+pub use priors::{FoundImage, PriorFate, PriorImage};
+pub use steps::{PlanRecord, PlanWriter, Settlement, StepRow, StepState};
 
 use crate::model::{Clock, Digest, Timestamp};
 
 /// Version of the journal's tables and events.
-pub const JOURNAL_FORMAT: i64 = 1;
+pub const JOURNAL_FORMAT: i64 = 2;
 
 /// The journal's file within the session folder.
 pub const JOURNAL_FILE: &str = "session.sqlite";
@@ -164,13 +166,24 @@ impl Journal {
         Ok(())
     }
 
-    /// All events in order.
+    /// All events in order; a session has several for every step, so [`Journal::each_event`] is the way for large ones.
     ///
     /// # Errors
     ///
     /// [`JournalError::Damaged`] when one cannot be read.
     pub fn events(&self) -> Result<Vec<EventRecord>> {
-        chain::read(&self.connection(), &self.folder)
+        let mut events = Vec::new();
+        self.each_event(|record| events.push(record))?;
+        Ok(events)
+    }
+
+    /// Gives all events in order, one by one; `told` must not use the journal.
+    ///
+    /// # Errors
+    ///
+    /// [`JournalError::Damaged`] when one cannot be read.
+    pub fn each_event(&self, told: impl FnMut(EventRecord)) -> Result<()> {
+        chain::each(&self.connection(), &self.folder, told)
     }
 
     fn prove(&self) -> Result<()> {

@@ -42,8 +42,10 @@ CREATE TABLE IF NOT EXISTS kept (
     plan INTEGER NOT NULL,
     held INTEGER NOT NULL,
     store TEXT NOT NULL,
+    key_json TEXT NOT NULL,
     body TEXT NOT NULL
 ) STRICT;
+CREATE INDEX IF NOT EXISTS kept_by_key ON kept (plan, store, key_json);
 CREATE TABLE IF NOT EXISTS prior (
     store TEXT NOT NULL,
     key BLOB NOT NULL,

@@ -1,11 +1,12 @@
-//! The plan's steps, what became of them, and the first prior image of each.
+//! The plan's steps and what became of them.
 
-use std::collections::HashMap;
+use std::ops::ControlFlow;
 
 use rusqlite::{OptionalExtension, Row, Transaction, params};
 use serde_json::Value as Json;
 
 use super::chain;
+use super::priors::{FoundImage, PriorFate, PriorImage, bytes_of, digest_of, intend_one, remember, settle_prior};
 use super::{Event, Journal, JournalError, Result};
 use crate::model::{Digest, Key, StoreId, Timestamp};
 
@@ -88,40 +89,6 @@ impl StepState {
     }
 }
 
-/// The first prior image of an item, and how far its replay and undo have come.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PriorImage {
-    /// The store.
-    pub store: StoreId,
-    /// The key.
-    pub key: Key,
-    /// The digest before the first write of this session; `None` where there was no item.
-    pub digest: Option<Digest>,
-    /// The item before, encoded; `None` where there was no item.
-    pub image: Option<Vec<u8>>,
-    /// The digest after the last write that is known to have happened; the outer `None` where none is.
-    pub after: Option<Option<Digest>>,
-    /// The digest after a write that was under way when the process ended, and may have happened.
-    pub pending: Option<Option<Digest>>,
-    /// The phase of the step.
-    pub phase: i64,
-    /// Every digest that proves the item before, to tell whether an interrupted write had happened; not stored.
-    pub proofs: Vec<Digest>,
-}
-
-/// What becomes of a step's prior image when the step is settled.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum PriorFate {
-    /// The item was written now, to this digest: undo needs the image.
-    Written(Option<Digest>),
-    /// The wanted contents were there: if a write to this digest was under way before an interruption, it happened.
-    FoundThere(Option<Digest>),
-    /// The write is known not to have happened: an image that was stored for it alone goes.
-    Unwritten,
-    /// Nothing was learned about the write: the image stays as it is.
-    Untouched,
-}
-
 /// What became of steps, to be recorded in one commit.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settlement {
@@ -137,6 +104,8 @@ pub struct Settlement {
     pub prior: PriorFate,
     /// Why it was refused or is blocked.
     pub reason: Option<String>,
+    /// What a refused write found in its place, where the store told; kept in the history of images.
+    pub found: Option<FoundImage>,
 }
 
 /// Adds steps and kept items to a plan that is being saved.
@@ -179,10 +148,11 @@ impl PlanWriter<'_> {
     /// # Errors
     ///
     /// [`JournalError`] when it cannot be stored.
-    pub fn kept(&mut self, store: &StoreId, held: bool, body: &Json) -> Result<()> {
-        let mut insert =
-            self.transaction.prepare_cached("INSERT INTO kept (plan, held, store, body) VALUES (?1, ?2, ?3, ?4)")?;
-        insert.execute(params![self.number, held, store.0, body.to_string()])?;
+    pub fn kept(&mut self, store: &StoreId, key_json: &str, held: bool, body: &Json) -> Result<()> {
+        let mut insert = self
+            .transaction
+            .prepare_cached("INSERT INTO kept (plan, held, store, key_json, body) VALUES (?1, ?2, ?3, ?4, ?5)")?;
+        insert.execute(params![self.number, held, store.0, key_json, body.to_string()])?;
         Ok(())
     }
 }
@@ -299,17 +269,46 @@ impl Journal {
         .collect()
     }
 
-    /// The held items (`held`) or accepted differences of a plan.
+    /// Gives the held items (`held`) or accepted differences of a plan, one by one as JSON text, of one store or of all;
+    /// `told` says whether to go on, and must not use the journal.
     ///
     /// # Errors
     ///
     /// [`JournalError`] when they cannot be read.
-    pub fn kept(&self, plan: i64, held: bool) -> Result<Vec<Json>> {
+    pub fn each_kept(
+        &self,
+        plan: i64,
+        store: Option<&StoreId>,
+        held: bool,
+        mut told: impl FnMut(&str) -> ControlFlow<()>,
+    ) -> Result<()> {
         let connection = self.connection();
-        let mut rows = connection.prepare("SELECT body FROM kept WHERE plan = ?1 AND held = ?2 ORDER BY rowid")?;
-        let rows = rows.query_map(params![plan, held], |row| row.get::<_, String>(0))?;
-        rows.map(|row| serde_json::from_str(&row?).map_err(|error| self.damaged(format!("a kept item: {error}"))))
-            .collect()
+        let mut rows = connection.prepare(
+            "SELECT body FROM kept WHERE plan = ?1 AND held = ?2 AND (?3 IS NULL OR store = ?3) ORDER BY rowid",
+        )?;
+        let mut rows = rows.query(params![plan, held, store.map(|store| &store.0)])?;
+        while let Some(row) = rows.next()? {
+            if told(row.get_ref(0)?.as_str().map_err(rusqlite::Error::from)?).is_break() {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// The accepted difference of a plan at a key, where there is one.
+    ///
+    /// # Errors
+    ///
+    /// [`JournalError`] when it cannot be read.
+    pub fn accepted_at(&self, plan: i64, store: &StoreId, key_json: &str) -> Result<Option<Json>> {
+        let connection = self.connection();
+        let mut row = connection
+            .prepare_cached("SELECT body FROM kept WHERE plan = ?1 AND store = ?2 AND key_json = ?3 AND held = 0")?;
+        let body: Option<String> = row.query_row(params![plan, store.0, key_json], |row| row.get(0)).optional()?;
+        let read = |body: String| {
+            serde_json::from_str(&body).map_err(|error| self.damaged(format!("an accepted difference: {error}")))
+        };
+        body.map(read).transpose()
     }
 
     /// Records that steps are about to be written, with their prior images; the first prior image of an item stays.
@@ -347,129 +346,17 @@ impl Journal {
                 )?;
                 let (store, key) = (&settlement.store.0, settlement.key.as_bytes());
                 settle_prior(transaction, store, key, settlement.prior)?;
+                if let Some(found) = &settlement.found {
+                    remember(transaction, store, key, Some(found.digest), Some(&found.image))?;
+                }
             }
             chain::append(transaction, at, &settlements.iter().filter_map(settled_event).collect::<Vec<_>>())
-        })
-    }
-
-    /// Up to `limit` prior images of one store that can be restored, after `after` in the order of undoing: the later phases first.
-    ///
-    /// # Errors
-    ///
-    /// [`JournalError`] when they cannot be read.
-    pub fn priors(&self, store: &StoreId, after: Option<&PriorImage>, limit: usize) -> Result<Vec<PriorImage>> {
-        let connection = self.connection();
-        let mut rows = connection.prepare_cached(
-            "SELECT store, key, digest, image, after, pending, is_pending, phase, state FROM prior
-             WHERE state IN ('intended', 'written') AND store = ?1 AND (-phase, key) > (?2, ?3)
-             ORDER BY -phase, key LIMIT ?4",
-        )?;
-        let (phase, key) = match after {
-            Some(prior) => (-prior.phase, prior.key.as_bytes().to_vec()),
-            None => (i64::MIN, Vec::new()),
-        };
-        let rows = rows.query_map(params![store.0, phase, key, i64::try_from(limit).unwrap_or(i64::MAX)], |row| {
-            let (is_pending, state): (bool, String) = (row.get(6)?, row.get(8)?);
-            let (after, pending) = (digest_of(row, 4)?, digest_of(row, 5)?);
-            Ok(PriorImage {
-                store: StoreId(row.get(0)?),
-                key: Key::from_canonical(row.get::<_, Vec<u8>>(1)?),
-                digest: digest_of(row, 2)?,
-                image: row.get(3)?,
-                after: (state == "written").then_some(after),
-                pending: is_pending.then_some(pending),
-                phase: row.get(7)?,
-                proofs: Vec::new(),
-            })
-        })?;
-        rows.map(|row| row.map_err(JournalError::from)).collect()
-    }
-
-    /// What this session last wrote to each item of a store, by key; `None` where it deleted the item.
-    ///
-    /// # Errors
-    ///
-    /// [`JournalError`] when it cannot be read.
-    pub fn after_images(&self, store: &StoreId) -> Result<HashMap<Key, Option<Digest>>> {
-        let connection = self.connection();
-        let mut rows = connection.prepare("SELECT key, after FROM prior WHERE store = ?1 AND state = 'written'")?;
-        let rows =
-            rows.query_map([&store.0], |row| Ok((Key::from_canonical(row.get::<_, Vec<u8>>(0)?), digest_of(row, 1)?)))?;
-        rows.map(|row| row.map_err(JournalError::from)).collect()
-    }
-
-    /// Marks prior images as restored.
-    ///
-    /// # Errors
-    ///
-    /// [`JournalError`]: then they are looked at again by the next undo.
-    pub fn undone(&self, priors: &[(StoreId, Key)], events: &[Event]) -> Result<()> {
-        self.commit(|transaction, at| {
-            for (store, key) in priors {
-                transaction.execute(
-                    "UPDATE prior SET state = 'undone' WHERE store = ?1 AND key = ?2",
-                    params![store.0, key.as_bytes()],
-                )?;
-            }
-            chain::append(transaction, at, events)
         })
     }
 
     fn damaged(&self, what: String) -> JournalError {
         JournalError::Damaged { folder: self.folder.clone(), what }
     }
-}
-
-fn settle_prior(transaction: &Transaction<'_>, store: &str, key: &[u8], fate: PriorFate) -> Result<()> {
-    let (sql, after) = match fate {
-        PriorFate::Untouched => return Ok(()),
-        PriorFate::Written(after) => (
-            "UPDATE prior SET state = 'written', after = ?3, pending = NULL, is_pending = 0
-             WHERE store = ?1 AND key = ?2",
-            after,
-        ),
-        PriorFate::FoundThere(after) => (
-            "UPDATE prior SET state = 'written', after = pending, pending = NULL, is_pending = 0
-             WHERE store = ?1 AND key = ?2 AND is_pending = 1 AND pending IS ?3",
-            after,
-        ),
-        PriorFate::Unwritten => {
-            let forget = "DELETE FROM prior WHERE store = ?1 AND key = ?2 AND state = 'intended'";
-            transaction.execute(forget, params![store, key])?;
-            ("UPDATE prior SET pending = ?3, is_pending = 0 WHERE store = ?1 AND key = ?2", None)
-        }
-    };
-    transaction.execute(sql, params![store, key, bytes_of(after)])?;
-    Ok(())
-}
-
-/// The first image stays while this session's writes follow one another; an image that was stored for a write that did not
-/// happen, or that was undone, gives way. Every image is kept in the history, whatever becomes of it.
-fn intend_one(transaction: &Transaction<'_>, prior: &PriorImage) -> Result<()> {
-    let (store, key) = (&prior.store.0, prior.key.as_bytes());
-    let known: Option<(String, Option<[u8; 32]>)> = transaction
-        .prepare_cached("SELECT state, pending FROM prior WHERE store = ?1 AND key = ?2")?
-        .query_row(params![store, key], |row| Ok((row.get(0)?, row.get(1)?)))
-        .optional()?;
-    let keeps_first = known.is_some_and(|(state, pending)| match state.as_str() {
-        "written" => true,
-        "intended" => pending.map_or(prior.digest.is_none(), |pending| prior.proofs.contains(&Digest(pending))),
-        _ => false,
-    });
-    let remember = "INSERT INTO prior_history (store, key, digest, image) VALUES (?1, ?2, ?3, ?4)";
-    transaction.prepare_cached(remember)?.execute(params![store, key, bytes_of(prior.digest), prior.image])?;
-    let pending = bytes_of(prior.pending.flatten());
-    if keeps_first {
-        let sql = "UPDATE prior SET pending = ?3, is_pending = 1, phase = ?4 WHERE store = ?1 AND key = ?2";
-        transaction.prepare_cached(sql)?.execute(params![store, key, pending, prior.phase])?;
-        return Ok(());
-    }
-    let mut insert = transaction.prepare_cached(
-        "INSERT OR REPLACE INTO prior (store, key, digest, image, after, pending, is_pending, phase, state)
-         VALUES (?1, ?2, ?3, ?4, NULL, ?5, 1, ?6, 'intended')",
-    )?;
-    insert.execute(params![store, key, bytes_of(prior.digest), prior.image, pending, prior.phase])?;
-    Ok(())
 }
 
 fn settled_event(settlement: &Settlement) -> Option<Event> {
@@ -483,14 +370,6 @@ fn settled_event(settlement: &Settlement) -> Option<Event> {
         StepState::Stale => Some(Event::Stale { store, key }),
         StepState::Open | StepState::Blocked => None,
     }
-}
-
-fn bytes_of(digest: Option<Digest>) -> Option<Vec<u8>> {
-    digest.map(|digest| digest.0.to_vec())
-}
-
-fn digest_of(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<Digest>> {
-    Ok(row.get::<_, Option<[u8; 32]>>(column)?.map(Digest))
 }
 
 fn step_of(row: &Row<'_>) -> rusqlite::Result<StepRow> {

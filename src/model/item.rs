@@ -4,8 +4,8 @@ use super::{Digest, Key, Leaf, Timestamp, Value};
 
 /// A digest of the same contents by another kind of proof.
 ///
-/// Most stores have none. An S3 object may be known by several checksums; two objects are equal when any kind they
-/// share agrees, and different when a kind they share disagrees.
+/// Most stores have none. An S3 object may be known by several checksums; two objects are different when any kind they
+/// share disagrees, and equal when one agrees and none disagrees: a weak checksum never outvotes a strong one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Evidence {
     /// The kind of proof, for example `crc64nvme` or `md5`.
@@ -15,7 +15,7 @@ pub struct Evidence {
 }
 
 impl Evidence {
-    /// All kinds of proof, strongest first.
+    /// All kinds of proof, the one a leaf is made of by preference first.
     pub const KINDS: [&'static str; 8] =
         ["crc64nvme", "crc32", "crc32c", "sha256", "sha1", "md5", "composite", "blake3"];
 
@@ -62,23 +62,21 @@ impl Item {
 
     /// Compares two items: `Some(true)` equal, `Some(false)` different, `None` when they share no kind of proof.
     pub fn same_as(&self, other: &Item) -> Option<bool> {
-        if self.digest == other.digest {
-            return Some(true);
-        }
-        if self.evidence.is_empty() || other.evidence.is_empty() {
-            return Some(false);
-        }
-        let mut shared = None;
-        for mine in &self.evidence {
-            for theirs in other.evidence.iter().filter(|theirs| theirs.kind == mine.kind) {
-                if mine.digest == theirs.digest {
-                    return Some(true);
-                }
-                if mine.kind != Evidence::COMPOSITE {
-                    shared = Some(false);
-                }
+        let shared = self.evidence.iter().flat_map(|mine| {
+            other.evidence.iter().filter(|theirs| theirs.kind == mine.kind).map(move |theirs| (mine, theirs))
+        });
+        let (mut agree, mut disagree) = (self.digest == other.digest, false);
+        for (mine, theirs) in shared {
+            match mine.digest == theirs.digest {
+                true => agree = true,
+                false => disagree |= mine.kind != Evidence::COMPOSITE,
             }
         }
-        shared
+        let is_only_proof = self.evidence.is_empty() || other.evidence.is_empty();
+        match (disagree, agree) {
+            (true, _) => Some(false),
+            (false, true) => Some(true),
+            (false, false) => is_only_proof.then_some(false),
+        }
     }
 }

@@ -5,6 +5,7 @@
 
 mod clock;
 mod decimal;
+mod failure;
 mod item;
 mod leaf;
 mod percent;
@@ -14,6 +15,7 @@ mod verdict;
 
 pub use clock::{Clock, FixedClock, Timestamp};
 pub use decimal::{Decimal, DecimalError};
+pub use failure::Failure;
 pub use item::{Evidence, Item};
 pub use leaf::{Digest, DigestError, Key, Leaf};
 pub use percent::{Percent, PercentError};

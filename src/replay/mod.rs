@@ -15,7 +15,7 @@ pub use image::{ImageError, decode_image, encode_image};
 pub use runner::{Mode, replay_store};
 pub use undo::{UndoSummary, undo_store};
 
-use crate::journal::{Journal, JournalError};
+use crate::journal::{FoundImage, Journal, JournalError};
 use crate::model::{Item, Side, StoreId};
 use crate::store::{Counter, Finding, StoreError, StorePair};
 
@@ -87,6 +87,11 @@ pub enum ReplayError {
         /// Why.
         source: ImageError,
     },
+}
+
+/// What a refused write found, as the journal keeps it.
+fn found_image(found: Option<Box<Item>>) -> Option<FoundImage> {
+    found.map(|item| FoundImage { digest: item.digest, image: encode_image(&item) })
 }
 
 /// Whether an item (or its absence) is what a digest says, without looking at bodies.

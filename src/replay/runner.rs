@@ -1,6 +1,6 @@
 //! Replays the steps of one store.
 
-use super::{Context, ReplayError, ReplaySummary, encode_image, is_what};
+use super::{Context, ReplayError, ReplaySummary, encode_image, found_image, is_what};
 use crate::journal::{PriorFate, PriorImage, Settlement, StepRow, StepState};
 use crate::model::{Digest, Item, Key, Side};
 use crate::store::{Depth, Expected, GuardedWrite, Outcome, ReadStore, Wanted};
@@ -141,24 +141,41 @@ async fn run_batch(
     };
     let mut outcomes = outcomes.into_iter();
     let settled = steps.iter().zip(looks).map(|(step, look)| {
-        let (state, prior, reason, applied) = match look {
-            Look::Settle(state, prior, reason) => (state, prior, reason, false),
-            Look::Write => settle(step, outcomes.next().expect("a store gives an outcome for every write")),
+        let (position, key) = (step.position, step.key.clone());
+        let settlement = |state, prior, reason| {
+            let store = store.clone();
+            Settlement { position, store, key, state, prior, reason, found: None }
         };
-        let settlement =
-            Settlement { position: step.position, store: store.clone(), key: step.key.clone(), state, prior, reason };
-        Settled { settlement, applied }
+        match look {
+            Look::Settle(state, prior, reason) => {
+                Settled { settlement: settlement(state, prior, reason), applied: false }
+            }
+            Look::Write => {
+                let outcome = outcomes.next().expect("a store gives an outcome for every write");
+                settle(step, outcome, settlement)
+            }
+        }
     });
     Ok(settled.collect())
 }
 
-fn settle(step: &StepRow, outcome: Outcome) -> (StepState, PriorFate, Option<String>, bool) {
-    match outcome {
-        Outcome::Applied => (StepState::Done, PriorFate::Written(step.wanted), None, true),
-        Outcome::AlreadyApplied => (StepState::Done, PriorFate::Written(step.wanted), None, false),
-        Outcome::Refused { reason, .. } => (StepState::Refused, PriorFate::Unwritten, Some(reason), false),
-        Outcome::Blocked { reason } => (StepState::Blocked, PriorFate::Unwritten, Some(reason), false),
-    }
+fn settle(
+    step: &StepRow,
+    outcome: Outcome,
+    settlement: impl FnOnce(StepState, PriorFate, Option<String>) -> Settlement,
+) -> Settled {
+    let applied = outcome == Outcome::Applied;
+    let settlement = match outcome {
+        Outcome::Applied | Outcome::AlreadyApplied => {
+            settlement(StepState::Done, PriorFate::Written(step.wanted), None)
+        }
+        Outcome::Refused { reason, found } => {
+            let settlement = settlement(StepState::Refused, PriorFate::Unwritten, Some(reason));
+            Settlement { found: found_image(found), ..settlement }
+        }
+        Outcome::Blocked { reason } => settlement(StepState::Blocked, PriorFate::Unwritten, Some(reason)),
+    };
+    Settled { settlement, applied }
 }
 
 fn look(step: &StepRow, primary: &Option<Item>, dr: &Option<Item>) -> Look {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Context, ReplayError, decode_image, is_what};
+use super::{Context, ReplayError, decode_image, found_image, is_what};
 use crate::journal::{Event, PriorImage};
 use crate::model::{Digest, Item, Key, Side, StoreId};
 use crate::store::{BodySource, Depth, Expected, GuardedWrite, Outcome, Wanted};
@@ -105,7 +105,7 @@ async fn undo_batch(
     let images = priors.iter().map(|prior| prior.image.as_deref().map(decode_image).transpose());
     let images: Vec<Option<Item>> =
         images.collect::<Result<_, _>>().map_err(|source| ReplayError::Image { store: store.clone(), source })?;
-    let (mut undone, mut events, mut writes) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut undone, mut events, mut writes, mut kept) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     for (at, prior) in priors.iter().enumerate() {
         if is_what(&items[at], &prior.digest) {
             summary.already += 1;
@@ -129,11 +129,14 @@ async fn undo_batch(
                 undone.push((store.clone(), keys[at].clone()));
                 events.push(Event::Undone { store: store.clone(), key: hex_of(&keys[at]) });
             }
-            Outcome::Refused { reason, .. } => refuse(summary, &mut events, store, &keys[at], &reason),
+            Outcome::Refused { reason, found } => {
+                refuse(summary, &mut events, store, &keys[at], &reason);
+                kept.extend(found_image(found).map(|found| (store.clone(), keys[at].clone(), found)));
+            }
             Outcome::Blocked { reason } => blocked.push((priors[at].clone(), reason)),
         }
     }
-    context.journal.undone(&undone, &events)?;
+    context.journal.undone(&undone, &kept, &events)?;
     Ok(blocked)
 }
 

@@ -15,7 +15,7 @@ use crate::session::SessionState;
 pub const REPORT_FORMAT: u32 = 1;
 
 /// Kept items listed in the JSON report; files have all of them.
-const KEPT_LISTED_MAX: usize = 1_000;
+pub const KEPT_LISTED_MAX: usize = 1_000;
 
 /// The report in JSON: what markdown says, and the whole state beneath it.
 pub fn json(state: &SessionState, context: &ReportContext) -> Json {

@@ -14,7 +14,7 @@ mod tests;
 mod verdict;
 mod words;
 
-pub use json::{REPORT_FORMAT, json};
+pub use json::{KEPT_LISTED_MAX, REPORT_FORMAT, json};
 pub use markdown::markdown;
 pub use next::next_action;
 pub use verdict::{VerdictSentence, verdict};

@@ -49,8 +49,8 @@ impl Session {
         self.require_same_shape(pair).await?;
         let base = self.base(store, pair)?;
         let mut settings = self.settings(store, by);
-        let written = self.journal.after_images(&pair.id)?;
-        settings.common_since = std::sync::Arc::new(move |key| written.get(key).copied());
+        let (journal, id) = (self.journal.clone(), pair.id.clone());
+        settings.common_since = std::sync::Arc::new(move |key| Ok(journal.after_image(&id, key)?));
         let (clock, progress) = (self.around.clock.as_ref(), self.around.progress.as_ref());
         let comparison = compare(pair, &base, &settings, clock, progress).await?;
         let recorded = serde_json::to_value(&comparison).expect("a comparison has only string keys");

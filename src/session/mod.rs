@@ -74,7 +74,7 @@ pub struct Surroundings {
 pub struct Session {
     profile: Profile,
     profile_digest: Digest,
-    journal: Journal,
+    journal: Arc<Journal>,
     options: Options,
     around: Surroundings,
 }
@@ -98,7 +98,7 @@ impl Session {
                 return Err(SessionError::UnknownStore { name: name.clone(), known });
             }
         }
-        let journal = Journal::open(folder, around.clock.clone())?;
+        let journal = Arc::new(Journal::open(folder, around.clock.clone())?);
         let profile_digest = blake3::hash(profile_text.as_bytes()).into();
         journal.keep_profile(profile_digest, profile_text)?;
         Ok(Session { profile, profile_digest, journal, options, around })
@@ -120,7 +120,7 @@ impl Session {
     ///
     /// [`SessionError`] when the journal cannot be read.
     pub fn state(&self) -> Result<SessionState> {
-        Ok(SessionState::fold(&self.journal.events()?))
+        Ok(SessionState::of(&self.journal)?)
     }
 
     /// Records that a command begins.
@@ -188,7 +188,7 @@ impl Session {
             manifests: self.folder().join("manifests").join(purpose).join(&store.name),
             delta: self.folder().join("delta").join(format!("{purpose}-{}.ndjson", store.name)),
             newest_field,
-            common_since: Arc::new(|_| None),
+            common_since: Arc::new(|_| Ok(None)),
         }
     }
 

@@ -1,8 +1,8 @@
 //! Diff and policy to the session's immutable plan.
 
-use std::collections::HashSet;
 use std::fs::File;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, BufWriter, Write};
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -183,22 +183,37 @@ impl Session {
 
     fn write_kept(&self, plan: i64, held: bool, name: &str) -> Result<PathBuf> {
         let path = self.folder().join(name);
-        let mut text = String::new();
-        for kept in self.journal.kept(plan, held)? {
-            text.push_str(&kept.to_string());
-            text.push('\n');
-        }
-        std::fs::write(&path, text).map_err(|source| SessionError::File { path: path.clone(), source })?;
+        let file_error = |source| SessionError::File { path: path.clone(), source };
+        let mut file = BufWriter::new(File::create(&path).map_err(file_error)?);
+        let mut written = Ok(());
+        self.journal.each_kept(plan, None, held, |body| {
+            written = writeln!(file, "{body}");
+            if written.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+        })?;
+        written.and_then(|()| file.flush()).map_err(file_error)?;
         Ok(path)
     }
 
-    /// What the newest plan of each store leaves as it is.
+    /// What the newest plan of each store leaves as it is, up to `limit` items of each sort.
     ///
     /// # Errors
     ///
     /// [`SessionError`] when it cannot be read.
-    pub fn kept(&self) -> Result<NewestKept> {
-        newest_kept(&self.journal)
+    pub fn kept(&self, limit: usize) -> Result<NewestKept> {
+        newest_kept(&self.journal, limit)
+    }
+
+    /// The newest plan of each store; a later plan of other stores says nothing of it.
+    pub(super) fn newest_store_plans(&self) -> Result<Vec<StorePlan>> {
+        let mut newest: Vec<StorePlan> = Vec::new();
+        for plan in self.journal.plans(usize::MAX)? {
+            for store in summary_of(&plan.summary, self.folder())?.stores {
+                if !newest.iter().any(|known| known.store == store.store) {
+                    newest.push(store);
+                }
+            }
+        }
+        if newest.is_empty() { Err(SessionError::NoPlan) } else { Ok(newest) }
     }
 
     /// The newest plan with its summary.
@@ -209,7 +224,7 @@ impl Session {
     }
 }
 
-/// What the newest plan of each store leaves as it is.
+/// What the newest plan of each store leaves as it is: the first items of each sort.
 #[derive(Debug, Clone, Default)]
 pub struct NewestKept {
     /// Items held for a person.
@@ -218,32 +233,52 @@ pub struct NewestKept {
     pub accepted: Vec<Kept>,
 }
 
-/// What the newest plan of each store leaves as it is; empty without a plan. A plan of some stores only says nothing of
-/// the others, for which an earlier plan still counts.
+/// What the newest plan of each store leaves as it is, up to `limit` items of each sort; empty without a plan.
 ///
 /// # Errors
 ///
 /// [`SessionError`] when it cannot be read.
-pub fn newest_kept(journal: &Journal) -> Result<NewestKept> {
-    let mut seen = HashSet::new();
+pub fn newest_kept(journal: &Journal, limit: usize) -> Result<NewestKept> {
     let mut newest = NewestKept::default();
-    for plan in journal.plans(usize::MAX)? {
-        let summary = summary_of(&plan.summary, journal.folder())?;
-        let stores: HashSet<StoreId> =
-            summary.stores.into_iter().map(|store| store.store).filter(|store| seen.insert(store.clone())).collect();
-        if stores.is_empty() {
-            continue;
+    for (store, plan) in newest_plans(journal)? {
+        first_kept(journal, plan, &store, true, limit, &mut newest.held)?;
+        first_kept(journal, plan, &store, false, limit, &mut newest.accepted)?;
+    }
+    Ok(newest)
+}
+
+fn first_kept(
+    journal: &Journal,
+    plan: i64,
+    store: &StoreId,
+    held: bool,
+    limit: usize,
+    items: &mut Vec<Kept>,
+) -> Result<()> {
+    let mut read = Ok(());
+    journal.each_kept(plan, Some(store), held, |body| {
+        if items.len() >= limit {
+            return ControlFlow::Break(());
         }
-        let read = |held| -> Result<Vec<Kept>> {
-            let bodies = journal.kept(plan.number, held)?.into_iter();
-            let kept: std::result::Result<Vec<Kept>, _> = bodies.map(serde_json::from_value).collect();
-            let mut kept =
-                kept.map_err(|error| damaged(&journal.folder().join(crate::journal::JOURNAL_FILE), error))?;
-            kept.retain(|kept| stores.contains(&kept.store));
-            Ok(kept)
-        };
-        newest.held.extend(read(true)?);
-        newest.accepted.extend(read(false)?);
+        match serde_json::from_str(body) {
+            Ok(kept) => items.push(kept),
+            Err(error) => read = Err(error),
+        }
+        if read.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+    })?;
+    read.map_err(|error| damaged(&journal.folder().join(crate::journal::JOURNAL_FILE), error))
+}
+
+/// The number of the newest plan of each store, newest plans first. A plan of some stores only says nothing of the others,
+/// for which an earlier plan still counts.
+pub(super) fn newest_plans(journal: &Journal) -> Result<Vec<(StoreId, i64)>> {
+    let mut newest: Vec<(StoreId, i64)> = Vec::new();
+    for plan in journal.plans(usize::MAX)? {
+        for store in summary_of(&plan.summary, journal.folder())?.stores {
+            if !newest.iter().any(|(known, _)| *known == store.store) {
+                newest.push((store.store, plan.number));
+            }
+        }
     }
     Ok(newest)
 }
@@ -284,7 +319,7 @@ fn write_step(
 
 fn write_kept(kept: &Kept, held: bool, writer: &mut PlanWriter<'_>) -> Result<()> {
     let body = serde_json::to_value(kept).expect("a kept item has only string keys");
-    Ok(writer.kept(&kept.store, held, &body)?)
+    Ok(writer.kept(&kept.store, &kept.key.to_string(), held, &body)?)
 }
 
 /// Reads a delta file line by line.

@@ -7,7 +7,7 @@ use serde_json::Value as Json;
 
 use super::{PlanSummary, StoreReplay, StoreVerification};
 use crate::compare::Comparison;
-use crate::journal::{Event, EventRecord};
+use crate::journal::{Event, EventRecord, Journal, JournalError};
 use crate::model::{Digest, Percent, StoreId, Timestamp};
 use crate::store::Finding;
 use crate::verify::FenceEvidence;
@@ -54,6 +54,17 @@ pub struct SessionState {
 }
 
 impl SessionState {
+    /// Folds the events of a journal.
+    ///
+    /// # Errors
+    ///
+    /// [`JournalError`] when one cannot be read.
+    pub fn of(journal: &Journal) -> Result<SessionState, JournalError> {
+        let mut state = SessionState::default();
+        journal.each_event(|record| state.apply(&record))?;
+        Ok(state)
+    }
+
     /// Folds events in order.
     pub fn fold(events: &[EventRecord]) -> SessionState {
         let mut state = SessionState::default();

@@ -1,12 +1,13 @@
 //! The independent re-read of both sides, and the certificate.
 
-use std::collections::HashMap;
-use std::path::PathBuf;
+use std::fs::File;
+use std::io::{BufWriter, Write};
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
-use super::planning::for_each_line;
+use super::planning::{for_each_line, newest_plans};
 use super::{Result, Session, SessionError};
 use crate::compare::{Base, Comparison, Settings, compare};
 use crate::diff::DeltaLine;
@@ -70,7 +71,7 @@ impl Session {
     /// [`SessionError`] when anything was not read: that is never parity. [`SessionError::NotFrozen`] when dr still takes
     /// writes.
     pub async fn verify(&self) -> Result<VerifyOutcome> {
-        let accepted = self.accepted()?;
+        let plans = newest_plans(&self.journal)?;
         let fence = self.prove_fence().await?;
         let recorded = serde_json::to_value(&fence).expect("evidence has only string keys");
         self.journal.append(&[Event::Frozen { evidence: recorded }])?;
@@ -78,7 +79,7 @@ impl Session {
         let mut stores = Vec::new();
         for store in self.chosen() {
             let pair = self.pair(store).await?;
-            let (verification, result) = self.verify_store(store, &pair, &accepted).await?;
+            let (verification, result) = self.verify_store(store, &pair, &plans).await?;
             stores.push(verification);
             results.push(result);
         }
@@ -105,18 +106,19 @@ impl Session {
         &self,
         store: &StoreProfile,
         pair: &StorePair,
-        accepted: &Accepted,
+        plans: &[(StoreId, i64)],
     ) -> Result<(StoreVerification, StoreResult)> {
         self.require_same_shape(pair).await?;
         let settings: Settings = self.settings(store, "verify");
         let (clock, progress) = (self.around.clock.as_ref(), self.around.progress.as_ref());
         let comparison = compare(pair, &Base::None, &settings, clock, progress).await?;
-        let mut explained = Vec::new();
+        let plan = plans.iter().find(|(planned, _)| *planned == pair.id).map(|(_, number)| *number);
+        let mut explained = Explained::create(self.folder(), store)?;
         let (mut unaccepted, mut listed) = (0, Vec::new());
         for_each_line(&comparison.delta, |line| {
-            match accepted.get(&(line.store.0.clone(), line.key.to_string())) {
-                Some(kept) if (kept.primary, kept.dr) == (line.primary, line.dr) => explained.push(kept.clone()),
-                _ => {
+            match plan.map_or(Ok(None), |plan| self.accepted_as_it_is(plan, &line))? {
+                Some(kept) => explained.add(kept)?,
+                None => {
                     unaccepted += 1;
                     if listed.len() < DIFFERENCES_LISTED {
                         listed.push(difference_json(&line));
@@ -128,9 +130,19 @@ impl Session {
         let (counted, counters_behind) = counters_behind(pair).await?;
         let at_parity = unaccepted == 0 && counters_behind.is_empty();
         let counters = (counted > 0).then(|| CountersResult { compared: counted, behind: counters_behind.clone() });
-        let result = self.store_result(store, &comparison, at_parity, &explained, counters)?;
-        let accepted = explained.len() as u64;
+        let accepted = explained.total;
+        let result = self.store_result(store, &comparison, at_parity, explained, counters)?;
         Ok((StoreVerification { comparison, at_parity, accepted, unaccepted, listed, counters_behind }, result))
+    }
+
+    /// The newest plan's accepted difference behind a line, when both sides still are what was accepted.
+    fn accepted_as_it_is(&self, plan: i64, line: &DeltaLine) -> Result<Option<Kept>> {
+        let Some(body) = self.journal.accepted_at(plan, &line.store, &line.key.to_string())? else { return Ok(None) };
+        let kept: Kept = serde_json::from_value(body).map_err(|error| SessionError::DamagedFile {
+            path: self.folder().join(crate::journal::JOURNAL_FILE),
+            what: format!("an accepted difference: {error}"),
+        })?;
+        Ok(Some(kept).filter(|kept| (kept.primary, kept.dr) == (line.primary, line.dr)))
     }
 
     fn store_result(
@@ -138,7 +150,7 @@ impl Session {
         store: &StoreProfile,
         comparison: &Comparison,
         at_parity: bool,
-        explained: &[Kept],
+        explained: Explained,
         counters: Option<CountersResult>,
     ) -> Result<StoreResult> {
         let side = |side: &crate::compare::SideSummary| SideResult {
@@ -146,31 +158,21 @@ impl Session {
             items: side.items,
             root: side.root,
         };
-        let accepted_list = match explained.len() > ACCEPTED_LISTED {
-            true => Some(self.write_accepted_list(store, explained)?),
-            false => None,
-        };
+        let accepted_total = explained.total;
+        let (accepted, accepted_list) = explained.finish()?;
         Ok(StoreResult {
             name: store.name.clone(),
             kind: comparison.kind,
             primary: side(&comparison.primary),
             dr: side(&comparison.dr),
             at_parity,
-            accepted: explained.iter().take(ACCEPTED_LISTED).map(accepted_difference).collect(),
-            accepted_total: explained.len() as u64,
+            accepted,
+            accepted_total,
             accepted_list,
             base: self.base_description(store)?,
             counters,
             not_checked: comparison.not_checked.clone(),
         })
-    }
-
-    fn write_accepted_list(&self, store: &StoreProfile, explained: &[Kept]) -> Result<Digest> {
-        let path = self.folder().join(format!("certificate-accepted-{}.ndjson", store.name));
-        let lines = explained.iter().map(|kept| serde_json::to_string(kept).expect("only string keys") + "\n");
-        let text: String = lines.collect();
-        std::fs::write(&path, &text).map_err(|source| SessionError::File { path, source })?;
-        Ok(blake3::hash(text.as_bytes()).into())
     }
 
     /// The base that the newest plan's verdicts rested on.
@@ -182,12 +184,6 @@ impl Session {
             as_of: base.as_of,
             age_seconds: self.base_age_seconds(base.as_of),
         }))
-    }
-
-    /// Accepted differences of the newest plan of each store, by store and key.
-    fn accepted(&self) -> Result<Accepted> {
-        let accepted = self.kept()?.accepted.into_iter();
-        Ok(accepted.map(|kept| ((kept.store.0.clone(), kept.key.to_string()), kept)).collect())
     }
 
     fn issue(&self, stores: Vec<StoreResult>, outcome: &VerifyOutcome) -> Result<PathBuf> {
@@ -230,7 +226,51 @@ impl Session {
     }
 }
 
-type Accepted = HashMap<(String, String), Kept>;
+/// Differences that the plan accepted: the first for the certificate, all of them in a file that it names by digest.
+struct Explained {
+    first: Vec<AcceptedDifference>,
+    total: u64,
+    path: PathBuf,
+    path_partial: PathBuf,
+    file: BufWriter<File>,
+    hasher: blake3::Hasher,
+}
+
+impl Explained {
+    fn create(folder: &Path, store: &StoreProfile) -> Result<Explained> {
+        let path = folder.join(format!("certificate-accepted-{}.ndjson", store.name));
+        // The list of an earlier certificate stays until this one is whole.
+        let path_partial = path.with_extension("partial");
+        let created = File::create(&path_partial);
+        let file = created.map_err(|source| SessionError::File { path: path_partial.clone(), source })?;
+        let (first, hasher) = (Vec::new(), blake3::Hasher::new());
+        Ok(Explained { first, total: 0, path, path_partial, file: BufWriter::new(file), hasher })
+    }
+
+    fn add(&mut self, kept: Kept) -> Result<()> {
+        let line = serde_json::to_string(&kept).expect("a kept item has only string keys") + "\n";
+        self.hasher.update(line.as_bytes());
+        let written = self.file.write_all(line.as_bytes());
+        written.map_err(|source| SessionError::File { path: self.path_partial.clone(), source })?;
+        self.total += 1;
+        if self.first.len() < ACCEPTED_LISTED {
+            self.first.push(accepted_difference(&kept));
+        }
+        Ok(())
+    }
+
+    /// The first differences, and the digest of the file where it has more than these.
+    fn finish(mut self) -> Result<(Vec<AcceptedDifference>, Option<Digest>)> {
+        let file_error = |source| SessionError::File { path: self.path_partial.clone(), source };
+        self.file.flush().map_err(file_error)?;
+        if self.total > ACCEPTED_LISTED as u64 {
+            std::fs::rename(&self.path_partial, &self.path).map_err(file_error)?;
+            return Ok((self.first, Some(self.hasher.finalize().into())));
+        }
+        std::fs::remove_file(&self.path_partial).map_err(file_error)?;
+        Ok((self.first, None))
+    }
+}
 
 fn accepted_difference(kept: &Kept) -> AcceptedDifference {
     let Kept { store: _, key, verdict, change: _, primary, dr, reason } = kept.clone();

@@ -1,7 +1,6 @@
 //! One error for all stores, sorted by what an operator can do about it.
 
-use std::error::Error;
-use std::fmt;
+use crate::model::Failure;
 
 /// What went wrong, by what can be done about it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -32,51 +31,4 @@ impl ErrorKind {
 }
 
 /// A failed store operation.
-///
-/// Display says what failed; [`Error::source`] carries the rest. Neither holds contents or secrets.
-pub struct StoreError {
-    /// What can be done about it.
-    pub kind: ErrorKind,
-    what: String,
-    source: Option<Box<dyn Error + Send + Sync>>,
-}
-
-impl StoreError {
-    /// An error without a cause of its own; `what` is lowercase and names the resource.
-    pub fn new(kind: ErrorKind, what: impl Into<String>) -> StoreError {
-        StoreError { kind, what: what.into(), source: None }
-    }
-
-    /// An error with its cause.
-    pub fn caused(
-        kind: ErrorKind,
-        what: impl Into<String>,
-        source: impl Into<Box<dyn Error + Send + Sync>>,
-    ) -> StoreError {
-        StoreError { kind, what: what.into(), source: Some(source.into()) }
-    }
-}
-
-impl fmt::Display for StoreError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.what)
-    }
-}
-
-impl fmt::Debug for StoreError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:?}: {}", self.kind, self.what)?;
-        let mut cause = self.source();
-        while let Some(error) = cause {
-            write!(f, ": {error}")?;
-            cause = error.source();
-        }
-        Ok(())
-    }
-}
-
-impl Error for StoreError {
-    fn source(&self) -> Option<&(dyn Error + 'static)> {
-        self.source.as_deref().map(|source| source as &(dyn Error + 'static))
-    }
-}
+pub type StoreError = Failure<ErrorKind>;

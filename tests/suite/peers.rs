@@ -13,6 +13,7 @@ use failback::drill::sandbox::Venv;
 use failback::profile::{CredentialsProfile, Secret, SideProfile};
 
 const START_TIMEOUT: Duration = Duration::from_secs(30);
+const STARTS_MAX: usize = 4;
 
 /// A server that is ended when this is dropped.
 pub struct Server {
@@ -41,13 +42,28 @@ pub fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a free port").port()
 }
 
-fn wait_for_port(port: u16, child: &mut Child) {
+/// Waits until a server listens; false when it ended instead.
+fn answers(port: u16, child: &mut Child) -> bool {
     let deadline = Instant::now() + START_TIMEOUT;
     while TcpStream::connect(("127.0.0.1", port)).is_err() {
-        assert!(child.try_wait().expect("a child").is_none(), "the server on port {port} ended at once");
+        if child.try_wait().expect("a child").is_some() {
+            return false;
+        }
         assert!(Instant::now() < deadline, "the server on port {port} does not answer");
         std::thread::sleep(Duration::from_millis(20));
     }
+    true
+}
+
+/// Starts a server on free ports; when another process was quicker to take one of them, it is started again on others.
+fn started(mut start: impl FnMut() -> Server) -> Server {
+    for _ in 0..STARTS_MAX {
+        let mut server = start();
+        if answers(server.port, &mut server.child) {
+            return server;
+        }
+    }
+    panic!("the server ended {STARTS_MAX} times at once");
 }
 
 /// The AWS emulator: DynamoDB, S3, Route 53, RDS and STS, any Region, on one port.
@@ -56,12 +72,13 @@ pub fn ministack() -> Option<Server> {
         left_out("ministack");
         return None;
     };
-    let port = free_port();
-    let mut command = Command::new(program);
-    command.env("BIND_HOST", "127.0.0.1").env("GATEWAY_PORT", port.to_string());
-    let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("ministack starts");
-    wait_for_port(port, &mut child);
-    Some(Server { child, port, _folder: None })
+    Some(started(|| {
+        let port = free_port();
+        let mut command = Command::new(&program);
+        command.env("BIND_HOST", "127.0.0.1").env("GATEWAY_PORT", port.to_string());
+        let child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("ministack starts");
+        Server { child, port, _folder: None }
+    }))
 }
 
 /// A second S3 server: SeaweedFS, without credentials.
@@ -71,6 +88,10 @@ pub fn seaweedfs() -> Option<Server> {
         left_out("SeaweedFS");
         return None;
     }
+    Some(started(|| weed(&program)))
+}
+
+fn weed(program: &Path) -> Server {
     let folder = tempfile::tempdir().expect("a folder");
     let port = free_port();
     let mut command = Command::new(program);
@@ -85,9 +106,8 @@ pub fn seaweedfs() -> Option<Server> {
         command.arg(format!("-{name}.port={}", free_port()));
     }
     command.current_dir(folder.path()).env("HOME", folder.path());
-    let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("weed starts");
-    wait_for_port(port, &mut child);
-    Some(Server { child, port, _folder: Some(folder) })
+    let child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("weed starts");
+    Server { child, port, _folder: Some(folder) }
 }
 
 /// A side of a profile that reaches `server` as `region`.
@@ -139,6 +159,10 @@ pub fn postgres(major: PostgresMajor) -> Option<Server> {
         left_out(&format!("PostgreSQL {major:?}"));
         return None;
     };
+    Some(started(|| postgres_in(bin)))
+}
+
+fn postgres_in(bin: &Path) -> Server {
     let folder = tempfile::tempdir().expect("a folder");
     let data = folder.path().join("data");
     std::fs::create_dir(&data).expect("a data folder");
@@ -151,9 +175,8 @@ pub fn postgres(major: PostgresMajor) -> Option<Server> {
     let mut server = unprivileged(&bin.join("postgres"));
     server.arg("-D").arg(&data).args(["-p", &port.to_string(), "-k", "", "-h", "127.0.0.1"]);
     server.args(["-c", "fsync=off", "-c", "wal_level=logical", "-c", "max_connections=200"]);
-    let mut child = server.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("postgres starts");
-    wait_for_port(port, &mut child);
-    Some(Server { child, port, _folder: Some(folder) })
+    let child = server.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("postgres starts");
+    Server { child, port, _folder: Some(folder) }
 }
 
 /// PostgreSQL refuses to run as root: as root, its programs run as `nobody`.

@@ -6,9 +6,11 @@ use std::sync::{Arc, Mutex};
 use failback::compare::{Base, Quiet};
 use failback::diff::DeltaLine;
 use failback::journal::{Event, Journal, JournalError, StepRow, StepState};
-use failback::model::{Digest, Key, Verdict};
+use failback::model::{Digest, Key, Value, Verdict};
 use failback::plan::Step;
-use failback::replay::{Context, Mode, ReplayError, ReplaySummary, UndoSummary, replay_store, undo_store};
+use failback::replay::{
+    Context, Mode, ReplayError, ReplaySummary, UndoSummary, decode_image, replay_store, undo_store,
+};
 use failback::store::wrap::{Call, Effect, Faults};
 use failback::store::{ErrorKind, StorePair};
 
@@ -206,6 +208,30 @@ async fn blows(diff: &Arc<Diff>) -> (Vec<Blow>, Vec<Blow>) {
     assert_eq!(outage.primary(), before);
     assert_eq!(outage.world.compare(&Base::None, "undone").await.primary.root, diff.root_before);
     (replay, Blow::all(&primary, &dr))
+}
+
+#[tokio::test]
+async fn what_a_refused_write_found_is_kept() {
+    let diff = Diff::make().await;
+    let outage = Outage::new(&diff).await;
+    let plan = outage.plan();
+    let id = Value::map([("id", Value::Number(200.into()))]);
+    let theirs = Value::map([("id", Value::Number(200.into())), ("value", Value::text("by somebody else"))]);
+    assert_eq!(failback::digest::key_of(&id), key(200), "the same item");
+    let twist = Twist::IsBeaten(outage.world.primary.clone(), id, theirs.clone());
+    let beaten = Twisted { inner: outage.world.primary_store(), twist };
+    let pair = outage.world.faulty(Arc::new(beaten), &Faults::new(), &Faults::new());
+    let kept = |journal: Journal| -> Vec<Value> {
+        let images = journal.images(&pair.id, &key(200)).expect("images").into_iter().flatten();
+        images.map(|image| decode_image(&image).expect("an item").contents).collect()
+    };
+
+    assert_eq!(outage.replay(plan, &pair).await.expect("a replay").refused, 1);
+    assert_eq!(kept(outage.journal()).last(), Some(&theirs));
+    let none = Faults::new();
+    let undone = outage.undo(&outage.pair(&none, &none)).await.expect("an undo");
+    assert_eq!((undone.restored, undone.refused), (STEPS - 1, 0), "what was never written is not restored");
+    assert_eq!(kept(outage.journal()).len(), 2);
 }
 
 #[tokio::test]

@@ -85,7 +85,7 @@ impl World {
             manifests: self.path().join("manifests").join(name),
             delta: self.path().join(format!("{name}.ndjson")),
             newest_field: None,
-            common_since: Arc::new(|_| None),
+            common_since: Arc::new(|_| Ok(None)),
         }
     }
 

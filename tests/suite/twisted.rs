@@ -4,7 +4,8 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
-use failback::model::{Identity, Item, Key, StoreId, StoreKind};
+use failback::digest::key_of;
+use failback::model::{Identity, Item, Key, StoreId, StoreKind, Value};
 use failback::store::memory::MemoryTable;
 use failback::store::{
     BodySource, BodyStream, Counter, Depth, Expected, Finding, GuardedWrite, LeafStream, Outcome, ReadStore, Result,
@@ -31,6 +32,8 @@ pub enum Twist {
     ReversesOutcomes,
     /// Answers a fetch in another order.
     ReversesItems,
+    /// Somebody else writes an item just before it is written.
+    IsBeaten(MemoryTable, Value, Value),
     /// Brings counters to any value.
     LowersCounters(MemoryTable),
 }
@@ -154,6 +157,12 @@ impl WriteStore for Twisted {
                 let mut notes = notes.lock().expect("unharmed");
                 notes.extend(written.map(|(write, _)| write.key.clone()));
                 Ok(outcomes)
+            }
+            Twist::IsBeaten(table, key, contents) => {
+                if writes.iter().any(|write| *write.key == key_of(key)) {
+                    table.put(key, contents.clone());
+                }
+                self.inner.apply(writes).await
             }
             _ => self.inner.apply(writes).await,
         }

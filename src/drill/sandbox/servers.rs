@@ -17,6 +17,8 @@ use super::{SandboxError, Venv, signal};
 const NOBODY: u32 = 65534;
 /// How long a server may take to end when asked.
 const END_TIMEOUT: Duration = Duration::from_secs(5);
+/// Times a server is started before it is given up.
+const STARTS_MAX: u32 = 3;
 const POLL_INTERVAL: Duration = Duration::from_millis(20);
 
 /// The emulator deletes expired items by itself once a minute. In a drill the story decides what has expired on which side,
@@ -69,7 +71,10 @@ impl Running {
 
 /// Starts the AWS emulator and waits until it answers.
 pub(super) async fn start_aws(venv: &Venv) -> Result<Running, SandboxError> {
-    let port = free_port()?;
+    on_free_port(async |port| start_aws_on(venv, port).await).await
+}
+
+async fn start_aws_on(venv: &Venv, port: u16) -> Result<Running, SandboxError> {
     let mut command = bound_to_this_process("KILL", &venv.python(), Privilege::Kept);
     command.args(["-c", MINISTACK_WITHOUT_EXPIRY]);
     command.env("BIND_HOST", "127.0.0.1").env("GATEWAY_PORT", port.to_string()).current_dir("/");
@@ -101,7 +106,10 @@ pub(super) async fn init_postgres(programs: &Path, parent: &Path, name: &str) ->
 
 /// Starts a PostgreSQL server on `data` and waits until it takes connections.
 pub(super) async fn start_postgres(programs: &Path, data: &Path) -> Result<Running, SandboxError> {
-    let port = free_port()?;
+    on_free_port(async |port| start_postgres_on(programs, data, port).await).await
+}
+
+async fn start_postgres_on(programs: &Path, data: &Path, port: u16) -> Result<Running, SandboxError> {
     let mut command = bound_to_this_process("INT", &programs.join("postgres"), Privilege::Dropped);
     command.arg("-D").arg(data).args(["-p", &port.to_string(), "-k", "", "-h", "127.0.0.1"]);
     command.args(["-c", "fsync=off", "-c", "wal_level=logical", "-c", "max_connections=100"]);
@@ -160,6 +168,17 @@ fn bound_to_this_process(death_signal: &str, program: &Path, privilege: Privileg
 fn setpriv() -> Option<PathBuf> {
     let folders = ["/usr/bin", "/bin"].map(PathBuf::from);
     folders.into_iter().map(|folder| folder.join("setpriv")).find(|program| program.exists())
+}
+
+/// Starts a server on a free port; when another process was quicker to take the port, once more on another.
+async fn on_free_port(start: impl AsyncFn(u16) -> Result<Running, SandboxError>) -> Result<Running, SandboxError> {
+    for _ in 1..STARTS_MAX {
+        match start(free_port()?).await {
+            Err(SandboxError::Failed(why)) => tracing::warn!(why, "starting again on another port"),
+            started => return started,
+        }
+    }
+    start(free_port()?).await
 }
 
 fn free_port() -> Result<u16, SandboxError> {

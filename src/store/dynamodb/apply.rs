@@ -156,7 +156,7 @@ impl DynamoDbStore {
     /// The write replaced more than was expected: what it replaced goes back, unless somebody wrote again.
     async fn put_back(&self, write: &GuardedWrite<'_>, replaced: Item) -> Result<Outcome> {
         let lost = "the item gained an attribute unseen, which was overwritten and could not be put back: \
-                    the item was written again or the table failed; what was overwritten is in the refusal";
+                    the item was written again or the table failed; what was overwritten is kept in the session";
         let wanted = wanted_item(write);
         let guard = match wanted {
             Some(wanted) => self.guard_on(wanted, Some(&replaced))?,

@@ -216,6 +216,8 @@ mod tests {
         assert_eq!(both.same_as(&item(&facts(&[md5]))), Some(true));
         assert_eq!(both.same_as(&item(&facts(&[("crc32", "BBBB".into())]))), Some(false));
         assert_eq!(both.same_as(&item(&facts(&[("sha256", "x".into())]))), None);
+        let collides = item(&facts(&[crc.clone(), ("md5", "another".into())]));
+        assert_eq!(both.same_as(&collides), Some(false), "a weak checksum never outvotes a strong one");
         assert_eq!(item(&facts(&[crc])).digest, both.digest, "crc32 is preferred to md5");
     }
 
