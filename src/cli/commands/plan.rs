@@ -78,7 +78,7 @@ struct DecisionLine {
     decision: Ruling,
 }
 
-fn read_rulings(path: &Path) -> Result<Rulings, Failure> {
+pub fn read_rulings(path: &Path) -> Result<Rulings, Failure> {
     let name = path.display();
     let text = std::fs::read_to_string(path)
         .map_err(|error| Failure::plain(Exit::Usage, format!("cannot read decisions {name}: {error}")))?;

@@ -13,8 +13,15 @@ use crate::replay::Mode;
 use crate::session::{ReplayOutcome, Session};
 use crate::store::Level;
 
-pub async fn run(profile: &Path, apply: bool, freeze: bool, allowances: Allowances, global: &Global) -> Ended {
-    let session = open(profile, global, allowances, Default::default())?;
+pub async fn run(
+    profile: &Path,
+    apply: bool,
+    freeze: bool,
+    (allowances, decisions): (Allowances, Option<&Path>),
+    global: &Global,
+) -> Ended {
+    let rulings = decisions.map(plan::read_rulings).transpose()?.unwrap_or_default();
+    let session = open(profile, global, allowances, rulings)?;
     if freeze {
         confirm(global, "stop writes in DR, plan anew and write to the primary")?;
     } else if apply {
