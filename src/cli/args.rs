@@ -84,6 +84,9 @@ pub enum Command {
         /// What is allowed beyond the limits, for --freeze
         #[command(flatten)]
         allow: Allow,
+        /// Decisions on held items, for the plan of --freeze: as those of plan
+        #[arg(long, value_name = "FILE", requires = "freeze")]
+        decisions: Option<PathBuf>,
     },
     /// Read both sides anew and issue the parity certificate, or say why not
     Verify {

@@ -40,8 +40,8 @@ pub async fn run(arguments: Arguments) -> Ended {
         Command::Plan { profile, allow, decisions } => {
             plan::run(&profile, allow.into(), decisions.as_deref(), &global).await
         }
-        Command::Replay { profile, apply, freeze, allow } => {
-            replay::run(&profile, apply, freeze, allow.into(), &global).await
+        Command::Replay { profile, apply, freeze, allow, decisions } => {
+            replay::run(&profile, apply, freeze, (allow.into(), decisions.as_deref()), &global).await
         }
         Command::Verify { profile, freeze, undone } => verify::run(&profile, freeze, undone, &global).await,
         Command::Cutover { profile, certificate, retreat } => {

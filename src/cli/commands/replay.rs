@@ -12,8 +12,15 @@ use crate::plan::Allowances;
 use crate::replay::Mode;
 use crate::session::{Action, Exits, ReplayOutcome, Session};
 
-pub async fn run(profile: &Path, apply: bool, freeze: bool, allowances: Allowances, global: &Global) -> Ended {
-    let session = open(profile, global, allowances, Default::default())?;
+pub async fn run(
+    profile: &Path,
+    apply: bool,
+    freeze: bool,
+    (allowances, decisions): (Allowances, Option<&Path>),
+    global: &Global,
+) -> Ended {
+    let rulings = decisions.map(plan::read_rulings).transpose()?.unwrap_or_default();
+    let session = open(profile, global, allowances, rulings)?;
     if freeze {
         confirm(global, "stop writes in DR, plan anew and write to the primary")?;
     } else if apply {

@@ -3,7 +3,7 @@
 use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{Client, Row};
 
-use super::catalog::Catalog;
+use super::catalog::{Catalog, ForeignKey};
 use super::{counters, fault};
 use crate::model::Side;
 use crate::store::{Finding, Level, Result};
@@ -29,6 +29,10 @@ const FIRING: &str =
    UNION ALL SELECT ev_class, 'rule', rulename::text, ev_enabled FROM pg_rewrite WHERE ev_type <> '1') f
   JOIN pg_class c ON c.oid = f.of JOIN pg_namespace n ON n.oid = c.relnamespace
  WHERE (c.oid = ANY($1) OR pg_partition_root(c.oid)::oid = ANY($1)) AND f.state::text = ANY($2) ORDER BY 1, 4";
+
+/// Rights in the order in which they are asked for: to read, and to write.
+const RIGHTS_READ: &[&str] = &["SELECT"];
+const RIGHTS_WRITTEN: &[&str] = &["SELECT", "INSERT", "UPDATE", "DELETE"];
 
 /// What one side is asked.
 pub(super) struct Preflight<'a> {
@@ -71,12 +75,27 @@ impl Preflight<'_> {
         for table in tables.iter().filter(|table| table.is_unlogged) {
             add(Level::Warning, format!("{} is unlogged and is lost in a crash", table.name));
         }
+        for key in self.half_named().filter(|_| self.side == Side::Primary) {
+            let what = format!(
+                "foreign key {} leads from {} to {}, and tables names only one of them",
+                key.name, key.child_name, key.parent_quoted
+            );
+            findings.push(
+                self.finding(Level::Warning, what).with_hint("name both, so that no row goes without its parent"),
+            );
+        }
         if self.side == Side::Dr && !uncovered.is_empty() {
             let hint = "what they hold stays behind: add them to tables, or make sure that nobody wrote to them";
             let what = format!("not named by tables: {}", listed(uncovered));
             findings.push(self.finding(Level::Note, what).with_hint(hint));
         }
         findings
+    }
+
+    /// Foreign keys of which one end only is covered.
+    fn half_named(&self) -> impl Iterator<Item = &ForeignKey> {
+        let is_covered = |oid| self.catalog.tables.iter().any(|table| table.oid == oid);
+        self.catalog.foreign_keys.iter().filter(move |key| !is_covered(key.child) || !is_covered(key.parent))
     }
 
     async fn server(&self) -> Result<Vec<Finding>> {
@@ -104,17 +123,23 @@ impl Preflight<'_> {
 
     async fn rights(&self) -> Result<Vec<Finding>> {
         let role = self.role().await?;
-        let rows = self.client.query_typed(RIGHTS, &[(&self.catalog.oids(), Type::OID_ARRAY)]).await;
-        let rows = rows.map_err(|error| fault::store_error("cannot ask for rights", &error))?;
-        let mut findings = Vec::new();
-        let mut closed = Vec::new();
-        for row in &rows {
-            let schema: String = row.get(2);
-            if !row.get::<_, bool>(3) && !closed.contains(&schema) {
-                findings.push(self.closed_schema(&schema, &role));
-                closed.push(schema);
+        let (mut findings, mut closed) = (Vec::new(), Vec::new());
+        let covered = self.catalog.oids();
+        // Children are looked for before a parent goes; parents by this program only where the server does not.
+        let ends = |key: &ForeignKey| [Some(key.child), self.is_replica.then_some(key.parent)];
+        let referred = self.half_named().filter(|_| self.side == Side::Primary).flat_map(ends).flatten();
+        let referred: Vec<u32> = referred.filter(|oid| !covered.contains(oid)).collect();
+        let writes = if self.side == Side::Primary { RIGHTS_WRITTEN } else { RIGHTS_READ };
+        for (oids, needed) in [(covered, writes), (referred, RIGHTS_READ)] {
+            let rows = self.client.query_typed(RIGHTS, &[(&oids, Type::OID_ARRAY)]).await;
+            for row in &rows.map_err(|error| fault::store_error("cannot ask for rights", &error))? {
+                let schema: String = row.get(2);
+                if !row.get::<_, bool>(3) && !closed.contains(&schema) {
+                    findings.push(self.closed_schema(&schema, &role));
+                    closed.push(schema);
+                }
+                findings.extend(self.rights_of(row, &role, needed));
             }
-            findings.extend(self.rights_of(row, &role));
         }
         Ok(findings)
     }
@@ -124,10 +149,9 @@ impl Preflight<'_> {
         self.finding(Level::Blocker, what).with_hint(format!("GRANT USAGE ON SCHEMA {schema} TO {role};"))
     }
 
-    fn rights_of(&self, row: &Row, role: &str) -> Vec<Finding> {
+    fn rights_of(&self, row: &Row, role: &str, needed: &[&'static str]) -> Vec<Finding> {
         let (name, quoted): (String, String) = (row.get(0), row.get(1));
-        let needed = if self.side == Side::Primary { 4 } else { 1 };
-        let rights = ["SELECT", "INSERT", "UPDATE", "DELETE"].into_iter().enumerate().take(needed);
+        let rights = needed.iter().copied().enumerate();
         let missing: Vec<&str> = rights.filter(|(at, _)| !row.get::<_, bool>(5 + at)).map(|(_, right)| right).collect();
         let mut findings = Vec::new();
         if !missing.is_empty() {

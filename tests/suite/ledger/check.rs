@@ -239,6 +239,28 @@ async fn what_is_left_out_is_told() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_reference_that_leads_out_of_the_named_tables_is_told() {
+    let both = "CREATE SCHEMA other; CREATE TABLE other.parent (id int PRIMARY KEY); CREATE SCHEMA \"Ünï\"; GRANT USAGE ON SCHEMA \"Ünï\" TO clerk;
+      CREATE TABLE public.child (id int PRIMARY KEY, p int CONSTRAINT of REFERENCES other.parent); CREATE TABLE \"Ünï\".a (id int PRIMARY KEY);
+      GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public, \"Ünï\" TO clerk;";
+    let Some((ledgers, home)) = checked(CLERK, both, both).await else { return };
+    let told = [
+        "note dr: not named by tables: other.parent",
+        "warning primary: foreign key of leads from public.child to other.parent, and tables names only one of them",
+    ];
+    assert_eq!(findings(&home.run("check p.toml --json").exits(0)), told);
+    // Where the server does not look for parents, this program does.
+    ledgers.run(PRIMARY, "GRANT SET ON PARAMETER session_replication_role TO clerk").await;
+    let wanted = [
+        "blocker primary: role clerk has no SELECT on other.parent",
+        "blocker primary: role clerk may not use schema other",
+        "note dr: not named by tables: other.parent",
+        "warning primary: foreign key of leads from public.child to other.parent, and tables names only one of them",
+    ];
+    assert_eq!(findings(&home.run("check p.toml --json").exits(2)), wanted);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn two_tables_of_one_name_are_not_mixed_up() {
     let tables = "CREATE SCHEMA \"Ünï\"; CREATE TABLE \"Ünï\".\"a.b\" (id int PRIMARY KEY); CREATE SCHEMA \"Ünï.a\"; CREATE TABLE \"Ünï.a\".b (id int PRIMARY KEY);";
     let Some((ledgers, _)) = checked(SUPERUSER, tables, tables).await else { return };

@@ -373,7 +373,11 @@ async fn caught_up(estate: &mut Estate, home: &Home) {
 
 /// Verify, the certificate by itself and against its manifests, cutover there and back.
 async fn certified_and_moved(estate: &Estate, home: &Home) {
-    let verified = home.run("verify p.toml --freeze --yes --json").exits(0).json();
+    // The final pass plans anew: what a person decided is decided again.
+    home.run("replay p.toml --apply --freeze --yes").exits(3).prints("held for a person");
+    home.run("verify p.toml").exits(1);
+    home.run("replay p.toml --apply --freeze --decisions decisions.ndjson --yes").exits(0);
+    let verified = home.run("verify p.toml --json").exits(0).json();
     assert_eq!(verified["parity"], true);
     let stores = verified["stores"].as_array().expect("stores");
     let accepted: u64 = stores.iter().map(|store| store["accepted"].as_u64().expect("a count")).sum();

@@ -223,20 +223,51 @@ async fn killed_between_a_commit_and_its_record_it_is_not_written_twice() {
         }
         let locker = planned.ledgers.client(PRIMARY).await;
         locker.batch_execute("BEGIN; SELECT FROM parent WHERE id = 101 FOR UPDATE").await.expect("a lock");
-        let mut child = planned.start(arguments);
+        let child = planned.start(arguments);
         planned.until(WAITING).await;
         // While it waits for the row, the journal is taken from it: it can commit, but not record that it did.
         let journal = Connection::open(planned.home.path(JOURNAL)).expect("a journal");
         journal.execute_batch("BEGIN IMMEDIATE").expect("the journal's lock");
         let written = planned.changed(&at).await;
         locker.batch_execute("ROLLBACK").await.expect("unlocked");
-        let deadline = Instant::now() + Duration::from_secs(4);
+        let deadline = Instant::now() + PATIENCE;
         while planned.changed(&at).await == written {
             assert!(Instant::now() < deadline, "the transaction does not end");
         }
-        assert!(child.try_wait().expect("a child").is_none(), "it waits for its journal");
         end(child);
         drop(journal);
+        planned.ends(arguments, &wanted).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn connections_that_the_server_cuts_are_opened_again() {
+    for (user, arguments) in [(SUPERUSER, REPLAY), (CLERK, UNDO)] {
+        let Some(planned) = planned(user, 0).await else { return };
+        let mut wanted = planned.dr.clone();
+        if arguments == UNDO {
+            planned.home.run(REPLAY).exits(0);
+            wanted = planned.before.clone();
+        }
+        let locker = planned.ledgers.client(PRIMARY).await;
+        locker.batch_execute("BEGIN; SELECT FROM parent WHERE id = 101 FOR UPDATE").await.expect("a lock");
+        let mut child = planned.start(arguments);
+        planned.until(WAITING).await;
+        let cut = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'failback'";
+        for side in [PRIMARY, DR] {
+            planned.ledgers.run(side, cut).await;
+        }
+        locker.batch_execute("ROLLBACK").await.expect("unlocked");
+        let deadline = Instant::now() + PATIENCE;
+        let ended = loop {
+            if let Some(ended) = child.try_wait().expect("a child") {
+                break ended;
+            }
+            assert!(Instant::now() < deadline, "it does not end");
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        };
+        assert_eq!(ended.code(), Some(0));
+        assert_eq!(planned.ledgers.rows(PRIMARY).await, wanted);
         planned.ends(arguments, &wanted).await;
     }
 }

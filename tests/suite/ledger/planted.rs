@@ -174,6 +174,15 @@ fn people() -> Vec<Edit> {
              UPDATE sales.client SET email = 'c12@example.com' WHERE email = 'aside'",
         ),
         of_dr("update", client(12), ""),
+        // The same between two that invoices refer to.
+        of_dr(
+            "update",
+            client(3),
+            "UPDATE sales.client SET email = 'aside' WHERE email = 'c3@example.com';
+             UPDATE sales.client SET email = 'c3@example.com' WHERE email = 'c4@example.com';
+             UPDATE sales.client SET email = 'c4@example.com' WHERE email = 'aside'",
+        ),
+        of_dr("update", client(4), ""),
         conflict(
             "update",
             client(5),
