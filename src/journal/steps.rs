@@ -1,11 +1,13 @@
 //! The plan's steps, what became of them, and the first prior image of each.
 
 use std::collections::HashMap;
+use std::path::Path;
 
-use rusqlite::{OptionalExtension, Row, Transaction, params};
+use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
 use serde_json::Value as Json;
 
 use super::chain;
+use super::seal::{self, Seal};
 use super::{Event, Journal, JournalError, Result};
 use crate::model::{Digest, Key, StoreId, Timestamp};
 
@@ -144,6 +146,8 @@ pub struct PlanWriter<'a> {
     transaction: &'a Transaction<'a>,
     number: i64,
     position: i64,
+    steps_seal: Seal,
+    kept_seal: Seal,
 }
 
 impl PlanWriter<'_> {
@@ -154,6 +158,7 @@ impl PlanWriter<'_> {
     /// [`JournalError`] when it cannot be stored.
     pub fn step(&mut self, step: &StepRow) -> Result<()> {
         self.position += 1;
+        let bytes = i64::try_from(step.bytes).unwrap_or(i64::MAX);
         let mut insert = self.transaction.prepare_cached(
             "INSERT INTO step (plan, position, store, key, key_json, verdict, change, expected, wanted, phase, bytes)
              VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
@@ -169,8 +174,12 @@ impl PlanWriter<'_> {
             bytes_of(step.expected),
             bytes_of(step.wanted),
             step.phase,
-            i64::try_from(step.bytes).unwrap_or(i64::MAX),
+            bytes,
         ])?;
+        self.steps_seal.text(&step.store.0).bytes(Some(step.key.as_bytes()));
+        self.steps_seal.text(&step.key_json).text(&step.verdict).text(&step.change);
+        self.steps_seal.bytes(bytes_of(step.expected).as_deref()).bytes(bytes_of(step.wanted).as_deref());
+        self.steps_seal.number(step.phase).number(bytes);
         Ok(())
     }
 
@@ -182,7 +191,9 @@ impl PlanWriter<'_> {
     pub fn kept(&mut self, store: &StoreId, held: bool, body: &Json) -> Result<()> {
         let mut insert =
             self.transaction.prepare_cached("INSERT INTO kept (plan, held, store, body) VALUES (?1, ?2, ?3, ?4)")?;
-        insert.execute(params![self.number, held, store.0, body.to_string()])?;
+        let body = body.to_string();
+        insert.execute(params![self.number, held, store.0, body])?;
+        self.kept_seal.number(i64::from(held)).text(&store.0).text(&body);
         Ok(())
     }
 }
@@ -201,16 +212,24 @@ impl Journal {
         let saved = self.commit(|transaction, at| {
             let number: i64 =
                 transaction.query_row("SELECT coalesce(max(number), 0) + 1 FROM plan", [], |row| row.get(0))?;
-            let mut writer = PlanWriter { transaction, number, position: 0 };
+            let mut writer = PlanWriter {
+                transaction,
+                number,
+                position: 0,
+                steps_seal: Seal::new("step"),
+                kept_seal: Seal::new("kept"),
+            };
             match fill(&mut writer) {
                 Err(error) => {
                     filled = Some(error);
                     Err(JournalError::Sqlite(rusqlite::Error::ExecuteReturnedResults))
                 }
                 Ok((id, summary)) => {
+                    let seals = (writer.steps_seal.finish(), writer.kept_seal.finish());
                     transaction.execute(
-                        "INSERT INTO plan (number, id, at_micros, summary) VALUES (?1, ?2, ?3, ?4)",
-                        params![number, id.0.as_slice(), at.as_microsecond(), summary.to_string()],
+                        "INSERT INTO plan (number, id, at_micros, summary, steps_seal, kept_seal)
+                         VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+                        params![number, id.0.as_slice(), at.as_microsecond(), summary.to_string(), seals.0, seals.1],
                     )?;
                     let event = Event::Planned { plan: id, summary: summary.clone() };
                     chain::append(transaction, at, &[event])?;
@@ -228,9 +247,11 @@ impl Journal {
     ///
     /// # Errors
     ///
-    /// [`JournalError`] when it cannot be read.
+    /// [`JournalError`] when it cannot be read, or its steps are not what was saved.
     pub fn latest_plan(&self) -> Result<Option<PlanRecord>> {
-        Ok(self.plans(1)?.pop())
+        let newest = self.plans(1)?.pop();
+        newest.iter().try_for_each(|plan| seal::prove_steps(&self.connection(), &self.folder, plan.number))?;
+        Ok(newest)
     }
 
     /// Up to `limit` plans, the newest first.
@@ -303,9 +324,10 @@ impl Journal {
     ///
     /// # Errors
     ///
-    /// [`JournalError`] when they cannot be read.
+    /// [`JournalError`] when they cannot be read, or are not what was saved.
     pub fn kept(&self, plan: i64, held: bool) -> Result<Vec<Json>> {
         let connection = self.connection();
+        seal::prove_kept(&connection, &self.folder, plan)?;
         let mut rows = connection.prepare("SELECT body FROM kept WHERE plan = ?1 AND held = ?2 ORDER BY rowid")?;
         let rows = rows.query_map(params![plan, held], |row| row.get::<_, String>(0))?;
         rows.map(|row| serde_json::from_str(&row?).map_err(|error| self.damaged(format!("a kept item: {error}"))))
@@ -360,7 +382,7 @@ impl Journal {
     pub fn priors(&self, store: &StoreId, after: Option<&PriorImage>, limit: usize) -> Result<Vec<PriorImage>> {
         let connection = self.connection();
         let mut rows = connection.prepare_cached(
-            "SELECT store, key, digest, image, after, pending, is_pending, phase, state FROM prior
+            "SELECT store, key, digest, image, after, pending, is_pending, phase, state, seal FROM prior
              WHERE state IN ('intended', 'written') AND store = ?1 AND (-phase, key) > (?2, ?3)
              ORDER BY -phase, key LIMIT ?4",
         )?;
@@ -368,10 +390,12 @@ impl Journal {
             Some(prior) => (-prior.phase, prior.key.as_bytes().to_vec()),
             None => (i64::MIN, Vec::new()),
         };
-        let rows = rows.query_map(params![store.0, phase, key, i64::try_from(limit).unwrap_or(i64::MAX)], |row| {
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        let rows = rows.query_map(params![store.0, phase, key, limit], |row| {
+            let sealed: Vec<u8> = row.get(9)?;
             let (is_pending, state): (bool, String) = (row.get(6)?, row.get(8)?);
             let (after, pending) = (digest_of(row, 4)?, digest_of(row, 5)?);
-            Ok(PriorImage {
+            let prior = PriorImage {
                 store: StoreId(row.get(0)?),
                 key: Key::from_canonical(row.get::<_, Vec<u8>>(1)?),
                 digest: digest_of(row, 2)?,
@@ -380,9 +404,19 @@ impl Journal {
                 pending: is_pending.then_some(pending),
                 phase: row.get(7)?,
                 proofs: Vec::new(),
-            })
+            };
+            Ok((prior, sealed))
         })?;
-        rows.map(|row| row.map_err(JournalError::from)).collect()
+        rows.map(|row| {
+            let (prior, sealed) = row?;
+            let digest = bytes_of(prior.digest);
+            let seal = seal::of_prior(&prior.store.0, prior.key.as_bytes(), digest.as_deref(), prior.image.as_deref());
+            match sealed == seal {
+                true => Ok(prior),
+                false => Err(self.damaged(format!("a prior image of store {} is not what was saved", prior.store))),
+            }
+        })
+        .collect()
     }
 
     /// What this session last wrote to each item of a store, by key; `None` where it deleted the item.
@@ -418,6 +452,20 @@ impl Journal {
     fn damaged(&self, what: String) -> JournalError {
         JournalError::Damaged { folder: self.folder.clone(), what }
     }
+}
+
+/// Makes sure that no row is in a state that would hide it from replay and undo.
+pub(super) fn prove_states(connection: &Connection, folder: &Path) -> Result<()> {
+    for (table, states) in
+        [("step", "'open', 'blocked', 'done', 'refused', 'stale'"), ("prior", "'intended', 'written', 'undone'")]
+    {
+        let sql = format!("SELECT state FROM {table} WHERE state NOT IN ({states}) LIMIT 1");
+        if let Some(state) = connection.query_row(&sql, [], |row| row.get::<_, String>(0)).optional()? {
+            let what = format!("a {table} has state {state:?}, which does not exist");
+            return Err(JournalError::Damaged { folder: folder.to_owned(), what });
+        }
+    }
+    Ok(())
 }
 
 fn settle_prior(transaction: &Transaction<'_>, store: &str, key: &[u8], fate: PriorFate) -> Result<()> {
@@ -465,10 +513,12 @@ fn intend_one(transaction: &Transaction<'_>, prior: &PriorImage) -> Result<()> {
         return Ok(());
     }
     let mut insert = transaction.prepare_cached(
-        "INSERT OR REPLACE INTO prior (store, key, digest, image, after, pending, is_pending, phase, state)
-         VALUES (?1, ?2, ?3, ?4, NULL, ?5, 1, ?6, 'intended')",
+        "INSERT OR REPLACE INTO prior (store, key, digest, image, after, pending, is_pending, phase, state, seal)
+         VALUES (?1, ?2, ?3, ?4, NULL, ?5, 1, ?6, 'intended', ?7)",
     )?;
-    insert.execute(params![store, key, bytes_of(prior.digest), prior.image, pending, prior.phase])?;
+    let digest = bytes_of(prior.digest);
+    let seal = seal::of_prior(store, key, digest.as_deref(), prior.image.as_deref());
+    insert.execute(params![store, key, digest, prior.image, pending, prior.phase, seal])?;
     Ok(())
 }
 
