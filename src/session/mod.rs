@@ -15,13 +15,14 @@ mod replaying;
 mod state;
 mod undone;
 mod verifying;
+mod whole;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 pub use check::{CheckOutcome, StoreCheck};
 pub use checkpoint::CheckpointOutcome;
-pub use cutover::CutoverOutcome;
+pub use cutover::{CutoverOutcome, retreat_unrecorded};
 pub use diff::DiffOutcome;
 pub use error::SessionError;
 pub use freeze::FreezeOutcome;
