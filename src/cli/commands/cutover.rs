@@ -4,38 +4,62 @@ use std::path::{Path, PathBuf};
 
 use serde_json::json;
 
-use super::{Ended, confirm, open, print, recorded};
+use super::{Ended, confirm, load, open, print, recorded, surroundings};
 use crate::cli::args::Global;
-use crate::cli::exit::Exit;
+use crate::cli::exit::{Exit, Failure};
+use crate::cli::output::tell;
 use crate::cutover::{CutoverEnd, CutoverEvent};
-use crate::session::CutoverOutcome;
+use crate::session::{CutoverOutcome, retreat_unrecorded};
 
 pub async fn run(profile: &Path, certificate: Option<PathBuf>, retreat: bool, global: &Global) -> Ended {
+    if retreat {
+        return run_retreat(profile, global).await;
+    }
     let session = open(profile, global, Default::default(), Default::default())?;
-    let mut told = |event: &CutoverEvent| eprintln!("{}", words(event));
-    let command = if retreat { "cutover --retreat" } else { "cutover" };
-    let (outcome, exit) = if retreat {
-        let work = async { Ok(session.retreat(&mut told).await?) };
-        recorded(&session, command, work, |_| Exit::Done).await?
-    } else {
-        confirm(
-            global,
-            "move customers to the primary; once the primary takes their writes, going back is a new failback",
-        )?;
-        let work = async { Ok(session.cutover(certificate, &mut told).await?) };
-        recorded(&session, command, work, exit_of).await?
-    };
-    print(
+    confirm(
         global,
-        || {
-            json!({
-                "format": 1, "command": "cutover", "profile": session.profile().name, "end": outcome.end,
-                "steps": outcome.steps,
-            })
-        },
-        || end_words(&outcome.end),
-    );
+        "move customers to the primary; once the primary takes their writes, going back is a new failback",
+    )?;
+    let mut told = |event: &CutoverEvent| tell(&words(event));
+    let work = async { Ok(session.cutover(certificate, &mut told).await?) };
+    let (outcome, exit) = recorded(&session, "cutover", work, exit_of).await?;
+    print_outcome(global, &session.profile().name, &outcome)?;
     Ok(exit)
+}
+
+/// Retreats at once; a journal that cannot be had, or takes nothing more, is told afterwards.
+async fn run_retreat(path: &Path, global: &Global) -> Ended {
+    const COMMAND: &str = "cutover --retreat";
+    let (profile, _) = load(path)?;
+    let mut told = |event: &CutoverEvent| tell(&words(event));
+    let unrecorded = match open(path, global, Default::default(), Default::default()) {
+        Ok(session) => {
+            let begun = session.begin(COMMAND);
+            let outcome = session.retreat(&mut told).await?;
+            print_outcome(global, &profile.name, &outcome)?;
+            begun.and_then(|()| session.end(COMMAND, Exit::Done as u8)).err().map(Failure::from)
+        }
+        Err(failure) => {
+            let outcome = retreat_unrecorded(&profile, &surroundings(global), &mut told).await?;
+            print_outcome(global, &profile.name, &outcome)?;
+            Some(failure)
+        }
+    };
+    match unrecorded {
+        None => Ok(Exit::Done),
+        Some(failure) => {
+            tell("the retreat was made, but this session could not record it:");
+            Err(Failure { exit: Exit::Incomplete, ..failure })
+        }
+    }
+}
+
+fn print_outcome(global: &Global, profile: &str, outcome: &CutoverOutcome) -> Result<(), Failure> {
+    let document = || {
+        let (end, steps) = (&outcome.end, &outcome.steps);
+        json!({ "format": 1, "command": "cutover", "profile": profile, "end": end, "steps": steps })
+    };
+    print(global, document, || end_words(&outcome.end))
 }
 
 fn exit_of(outcome: &CutoverOutcome) -> Exit {

@@ -41,6 +41,6 @@ pub async fn run(profile: &Path, global: &Global) -> Ended {
             };
             text
         },
-    );
+    )?;
     Ok(exit)
 }

@@ -7,7 +7,7 @@ use serde_json::json;
 use super::{Ended, confirm, open, print, recorded};
 use crate::cli::args::Global;
 use crate::cli::exit::Exit;
-use crate::cli::output::{self, number};
+use crate::cli::output::{self, number, tell};
 use crate::session::{Session, UndoneOutcome, VerifyOutcome};
 
 pub async fn run(profile: &Path, freeze: bool, undone: bool, global: &Global) -> Ended {
@@ -21,7 +21,7 @@ pub async fn run(profile: &Path, freeze: bool, undone: bool, global: &Global) ->
     let work = async {
         if freeze {
             let frozen = session.freeze().await?;
-            eprintln!("frozen: {}", frozen.evidence.detail);
+            tell(&format!("frozen: {}", frozen.evidence.detail));
         }
         Ok(session.verify().await?)
     };
@@ -36,7 +36,7 @@ pub async fn run(profile: &Path, freeze: bool, undone: bool, global: &Global) ->
             })
         },
         || text(&outcome),
-    );
+    )?;
     Ok(exit)
 }
 
@@ -99,6 +99,6 @@ async fn run_undone(session: &Session, global: &Global) -> Ended {
             };
             outcome.stores.iter().map(line).collect()
         },
-    );
+    )?;
     Ok(exit)
 }
