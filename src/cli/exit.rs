@@ -1,9 +1,15 @@
 //! Exit codes and how failures are told.
 
 use std::error::Error;
+use std::io::Write;
 
 use super::args::Global;
+use super::output::tell;
+use crate::compare::CompareError;
+use crate::cutover::CutoverErrorKind;
+use crate::digest::manifest::ManifestError;
 use crate::journal::JournalError;
+use crate::replay::ReplayError;
 use crate::session::SessionError;
 
 pub use crate::session::Exit;
@@ -41,7 +47,7 @@ impl Failure {
 
 impl From<SessionError> for Failure {
     fn from(error: SessionError) -> Failure {
-        let (exit, hint) = judge(&error);
+        let (exit, hint) = if is_disk_full(&error) { (Exit::Incomplete, Some(DISK_FULL)) } else { judge(&error) };
         Failure { exit, error: Box::new(error), hint: hint.map(str::to_owned) }
     }
 }
@@ -52,17 +58,22 @@ impl From<JournalError> for Failure {
     }
 }
 
+const DISK_FULL: &str = "make room on the disk of that file, then run the same command again: what was recorded is safe, \
+                         and nothing was written to the primary without its record";
+
+/// Whether this or any cause of it is a disk without room.
+fn is_disk_full(error: &(dyn Error + 'static)) -> bool {
+    use std::io::ErrorKind::{QuotaExceeded, StorageFull};
+    let is_full = |error: &std::io::Error| matches!(error.kind(), StorageFull | QuotaExceeded);
+    error.downcast_ref().is_some_and(is_full)
+        || error.downcast_ref().is_some_and(JournalError::is_disk_full)
+        || error.source().is_some_and(is_disk_full)
+}
+
 fn judge(error: &SessionError) -> (Exit, Option<&'static str>) {
     use SessionError as E;
     match error {
-        E::Journal(JournalError::Locked { .. }) => {
-            (Exit::Usage, Some("wait for the other command to end, or end that process: nothing will be lost"))
-        }
-        E::Journal(JournalError::NoSession { .. }) => (Exit::Usage, Some("run failback check or plan first")),
-        E::Journal(JournalError::Damaged { .. }) => (
-            Exit::Incomplete,
-            Some("keep the file as evidence, restore it from a copy, or begin anew with --session DIR"),
-        ),
+        E::Journal(error) | E::Replay(ReplayError::Journal(error)) => judge_journal(error),
         E::UnknownStore { .. } | E::SameResource { .. } | E::ShapesDiffer { .. } | E::WrongAccount { .. } => {
             (Exit::Usage, None)
         }
@@ -79,10 +90,49 @@ fn judge(error: &SessionError) -> (Exit, Option<&'static str>) {
         E::NotFrozen { .. } => {
             (Exit::Differs, Some("stop the writers in DR (failback verify --freeze runs the profile's command)"))
         }
-        E::Compare(crate::compare::CompareError::Base { .. } | crate::compare::CompareError::Manifest { .. }) => {
-            (Exit::Usage, Some("name a checkpoint from before the disaster, or base = \"none\""))
-        }
+        E::Compare(CompareError::Base { .. }) => (Exit::Usage, Some(OTHER_BASE)),
+        E::Compare(CompareError::Manifest { source, .. }) => judge_manifest(source),
+        E::Cutover(error) if error.kind == CutoverErrorKind::NotRecorded => (
+            Exit::Incomplete,
+            Some("a shift is not made without its record, a retreat is; failback check tells the weights"),
+        ),
         _ => judge_store(error.store_kind()),
+    }
+}
+
+const OTHER_BASE: &str = "name a checkpoint from before the disaster, or base = \"none\"";
+
+fn judge_journal(error: &JournalError) -> (Exit, Option<&'static str>) {
+    match error {
+        JournalError::Locked { .. } => {
+            (Exit::Usage, Some("wait for the other command to end, or end that process: nothing will be lost"))
+        }
+        JournalError::NoSession { .. } => (Exit::Usage, Some("run failback check or plan first")),
+        JournalError::Damaged { .. } => (
+            Exit::Incomplete,
+            Some(
+                "nothing was changed by it; keep the folder as evidence, restore all of it from a copy, or begin anew \
+                 with --session DIR",
+            ),
+        ),
+        JournalError::Write { .. } | JournalError::Folder { .. } => {
+            (Exit::Incomplete, Some("see that its disk has room and can be written, then run the same command again"))
+        }
+        _ => judge_store(None),
+    }
+}
+
+fn judge_manifest(error: &ManifestError) -> (Exit, Option<&'static str>) {
+    match error {
+        ManifestError::Io { source, .. } if source.kind() == std::io::ErrorKind::NotFound => {
+            (Exit::Usage, Some(OTHER_BASE))
+        }
+        ManifestError::Version { .. } => (Exit::Usage, Some(OTHER_BASE)),
+        ManifestError::Write { .. } | ManifestError::Io { .. } => judge_store(None),
+        ManifestError::Parquet { .. } | ManifestError::Header { .. } | ManifestError::Damaged { .. } => (
+            Exit::Incomplete,
+            Some("nothing was decided by it: restore its folder from a copy, or name another checkpoint"),
+        ),
     }
 }
 
@@ -105,19 +155,19 @@ fn judge_store(kind: Option<ErrorKind>) -> (Exit, Option<&'static str>) {
 
 /// Tells a failure on stderr, as JSON on stdout too where that was asked for, and gives its exit code.
 pub fn report(failure: &Failure, global: &Global) -> Exit {
-    eprintln!("error: {}", failure.error);
+    tell(&format!("error: {}", failure.error));
     let mut causes = Vec::new();
     let mut cause = failure.error.source();
     while let Some(error) = cause {
-        eprintln!("  because: {error}");
+        tell(&format!("  because: {error}"));
         causes.push(error.to_string());
         cause = error.source();
     }
     if let Some(SessionError::ShapesDiffer { findings, .. }) = failure.error.downcast_ref() {
-        findings.iter().for_each(|finding| eprintln!("  {:?}: {}", finding.level, finding.what));
+        findings.iter().for_each(|finding| tell(&format!("  {:?}: {}", finding.level, finding.what)));
     }
     if let Some(hint) = &failure.hint {
-        eprintln!("hint: {hint}");
+        tell(&format!("hint: {hint}"));
     }
     if global.json {
         let document = serde_json::json!({
@@ -127,7 +177,8 @@ pub fn report(failure: &Failure, global: &Global) -> Exit {
             "hint": failure.hint,
             "exit_code": failure.exit as u8,
         });
-        println!("{document}");
+        // The exit code says it where stdout cannot.
+        let _ = writeln!(std::io::stdout().lock(), "{document}");
     }
     failure.exit
 }

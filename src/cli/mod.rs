@@ -50,7 +50,9 @@ fn run(arguments: Arguments) -> Exit {
         tokio::select! {
             biased;
             signal = interrupted() => {
-                eprintln!("\ninterrupted by {signal}: nothing is lost, run the same command again to resume");
+                output::tell(&format!(
+                    "\ninterrupted by {signal}: nothing is lost, run the same command again to resume"
+                ));
                 Ok(Exit::Interrupted)
             }
             ended = commands::run(arguments) => ended,

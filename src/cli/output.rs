@@ -1,9 +1,21 @@
 //! What commands print.
 
+use std::io::Write;
+
 use serde_json::{Value as Json, json};
 
 use crate::compare::Comparison;
 use crate::store::{Finding, Level};
+
+/// A line on stderr. Nobody may be there to read it, or its disk may be full: that is no reason to stop.
+pub fn tell(line: &str) {
+    tell_part(&format!("{line}\n"));
+}
+
+/// A part of a line on stderr.
+pub fn tell_part(text: &str) {
+    let _ = std::io::stderr().lock().write_all(text.as_bytes());
+}
 
 /// A number with a comma every three digits.
 pub fn number(number: u64) -> String {

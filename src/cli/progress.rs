@@ -94,7 +94,7 @@ impl Progress for Lines {
             let eta = entry.items.map(|items| items.saturating_sub(entry.done) as f64 / rate.max(0.001));
             let of = entry.items.map_or(String::new(), |items| format!(" of about {items}"));
             let eta = eta.map_or(String::new(), |eta| format!(", {eta:.0} s left"));
-            eprintln!("{task}: {}{of}, {rate:.0}/s{eta}", entry.done);
+            super::output::tell(&format!("{task}: {}{of}, {rate:.0}/s{eta}", entry.done));
         }
     }
 

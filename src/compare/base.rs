@@ -3,8 +3,9 @@
 use serde::{Deserialize, Serialize};
 
 use super::{CompareError, Progress, Reading, Settings, read_side};
+use crate::digest::BUCKETS;
 use crate::digest::manifest::Manifest;
-use crate::model::{Clock, Leaf, Side, StoreId, Timestamp};
+use crate::model::{Clock, Digest, Leaf, Side, StoreId, Timestamp};
 use crate::store::BaseStore;
 
 /// Where the base of one store comes from.
@@ -79,6 +80,18 @@ impl BaseBuckets {
                 .map(|bucket| Some(bucket.leaves))
                 .map_err(|source| CompareError::Sink { store: store.clone(), source }),
         }
+    }
+
+    /// Makes sure that what was read of a manifest is all of it.
+    pub(super) fn prove_read(
+        &self,
+        store: &StoreId,
+        roots: &[Digest; BUCKETS],
+        items: u64,
+    ) -> Result<(), CompareError> {
+        let BaseBuckets::Manifest(manifest) = self else { return Ok(()) };
+        let proved = manifest.prove_read(roots, items).map(drop);
+        proved.map_err(|source| CompareError::Manifest { store: store.clone(), source })
     }
 
     pub(super) fn summary(&self) -> Option<BaseSummary> {

@@ -20,7 +20,7 @@ pub use read::{Progress, Quiet, Reading, read_side};
 
 use crate::diff::{BaseState, DeltaLine, JoinedBucket, VerdictCounts, join};
 use crate::digest::manifest::{MANIFEST_FORMAT, ManifestError, ManifestHeader, ManifestWriter};
-use crate::digest::{BUCKETS, Bucket, CANONICAL_FORMAT, SinkError};
+use crate::digest::{BUCKETS, Bucket, CANONICAL_FORMAT, SinkError, bucket_root};
 use crate::model::{Clock, Digest, Identity, Side, StoreId, StoreKind, Timestamp, Verdict};
 use crate::store::{StoreError, StorePair};
 
@@ -196,6 +196,7 @@ pub async fn compare(
             outputs.write(store, first + offset, &bucket, &lines)?;
         }
     }
+    base_buckets.prove_read(store, &outputs.base_roots, outputs.base_items)?;
     let comparison = outputs.finish(pair, &primary, &dr, base_buckets.summary())?;
     Ok(Comparison { not_checked: not_checked(pair), ..comparison })
 }
@@ -212,6 +213,7 @@ fn not_checked(pair: &StorePair) -> Vec<String> {
 struct BucketPair {
     primary: Bucket,
     dr: Bucket,
+    base_root: Digest,
     joined: JoinedBucket,
 }
 
@@ -231,7 +233,8 @@ fn join_buckets(
             let dr = dr.buckets.read(index).map_err(sink)?;
             let base = base.leaves(store, index)?;
             let joined = join(&primary, &dr, base.as_deref());
-            Ok(BucketPair { primary, dr, joined })
+            let base_root = bucket_root(base.as_deref().unwrap_or_default());
+            Ok(BucketPair { primary, dr, base_root, joined })
         })
         .collect()
 }
@@ -245,6 +248,7 @@ struct Outputs {
     manifests: PathBuf,
     verdicts: VerdictCounts,
     base_items: u64,
+    base_roots: Box<[Digest; BUCKETS]>,
 }
 
 impl Outputs {
@@ -263,6 +267,7 @@ impl Outputs {
             manifests: settings.manifests.clone(),
             verdicts: VerdictCounts::default(),
             base_items: 0,
+            base_roots: Box::new([bucket_root(&[]); BUCKETS]),
         })
     }
 
@@ -277,6 +282,7 @@ impl Outputs {
         self.primary.write(index, &bucket.primary.leaves).map_err(manifest)?;
         self.dr.write(index, &bucket.dr.leaves).map_err(manifest)?;
         self.base_items += bucket.joined.base_items;
+        self.base_roots[index] = bucket.base_root;
         self.verdicts.add(Verdict::Unchanged, bucket.joined.unchanged + lines.unchanged);
         self.verdicts.add(Verdict::Converged, bucket.joined.converged + lines.converged);
         for line in &lines.delta {

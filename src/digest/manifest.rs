@@ -25,6 +25,9 @@ use crate::model::{Digest, Identity, Key, Leaf, Side, StoreId, Timestamp};
 /// Version of the manifest's layout.
 pub const MANIFEST_FORMAT: u32 = 1;
 
+/// Written last and removed first: a folder without it is no manifest.
+const HEADER_FILE: &str = "manifest.json";
+
 const SCHEMA: &str = "message leaf {
     required binary key;
     required binary key_hash;
@@ -66,6 +69,14 @@ pub enum ManifestError {
         path: PathBuf,
         /// Why.
         source: io::Error,
+    },
+    /// A Parquet file could not be written.
+    #[error("cannot write manifest file {}", path.display())]
+    Write {
+        /// The path.
+        path: PathBuf,
+        /// Why.
+        source: ParquetError,
     },
     /// Not the Parquet file it should be.
     #[error("manifest file {} is not readable Parquet", path.display())]
@@ -117,9 +128,14 @@ impl ManifestWriter {
     /// [`ManifestError::Io`] when the old one cannot be removed or the folder not made.
     pub fn create(folder: &Path, side: Side) -> Result<ManifestWriter, ManifestError> {
         let folder = side_folder(folder, side);
-        match fs::remove_dir_all(&folder) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(io_error(&folder)(error)),
-            _ => {}
+        // The header goes first: what is left of an old manifest must never pass for a whole one.
+        let header = folder.join(HEADER_FILE);
+        let removed = [(fs::remove_file(&header), &header), (fs::remove_dir_all(&folder), &folder)];
+        for (removed, path) in removed {
+            match removed {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(io_error(path)(error)),
+                _ => {}
+            }
         }
         fs::create_dir_all(&folder).map_err(io_error(&folder))?;
         Ok(ManifestWriter { folder, roots: Box::new([bucket_root(&[]); BUCKETS]), items: 0 })
@@ -140,7 +156,7 @@ impl ManifestWriter {
         let parent = path.parent().expect("a part has a bucket folder");
         fs::create_dir_all(parent).map_err(io_error(parent))?;
         let file = File::create(&path).map_err(io_error(&path))?;
-        write_part(file, leaves).map_err(|source| ManifestError::Parquet { path, source })
+        write_part(file, leaves).map_err(|source| ManifestError::Write { path, source })
     }
 
     /// The root over the buckets written so far.
@@ -160,7 +176,7 @@ impl ManifestWriter {
     /// [`ManifestError`] when the header cannot be written.
     pub fn finish(self, header: ManifestHeader) -> Result<ManifestHeader, ManifestError> {
         let header = ManifestHeader { items: self.items, root: self.root(), ..header };
-        let path = self.folder.join("manifest.json");
+        let path = self.folder.join(HEADER_FILE);
         let json = serde_json::to_vec_pretty(&header)
             .map_err(|source| ManifestError::Header { path: path.clone(), source })?;
         fs::write(&path, json).map_err(io_error(&path))?;
@@ -184,7 +200,7 @@ impl Manifest {
     /// [`ManifestError`] when there is none, it is unfinished, or another version wrote it.
     pub fn open(folder: &Path, side: Side) -> Result<Manifest, ManifestError> {
         let folder = side_folder(folder, side);
-        let path = folder.join("manifest.json");
+        let path = folder.join(HEADER_FILE);
         let json = fs::read(&path).map_err(io_error(&path))?;
         let header: ManifestHeader =
             serde_json::from_slice(&json).map_err(|source| ManifestError::Header { path, source })?;
@@ -231,7 +247,16 @@ impl Manifest {
             items += leaves.len() as u64;
             *root = bucket_root(&leaves);
         }
-        let root = root_of(&roots);
+        self.prove_read(&roots, items)
+    }
+
+    /// Compares what was read of every bucket with the header: the buckets' roots and the number of leaves.
+    ///
+    /// # Errors
+    ///
+    /// [`ManifestError::Damaged`] when they differ.
+    pub fn prove_read(&self, roots: &[Digest; BUCKETS], items: u64) -> Result<Digest, ManifestError> {
+        let root = root_of(roots);
         let damaged = |what: String| Err(ManifestError::Damaged { path: self.folder.clone(), what });
         if root != self.header.root {
             return damaged(format!("its root is {root}, its header says {}", self.header.root));

@@ -44,7 +44,7 @@ pub struct LeafSink {
     buckets: Vec<Vec<Leaf>>,
     memory_bytes: usize,
     budget_bytes: usize,
-    spill: PathBuf,
+    spill: SpillFolder,
     spilled: Vec<u64>,
 }
 
@@ -55,6 +55,7 @@ impl LeafSink {
         let spill = spill.into();
         // A folder that does not exist yet is what we want; any other trouble shows when the first spill is written.
         let _ = std::fs::remove_dir_all(&spill);
+        let spill = SpillFolder { path: spill, made: false };
         LeafSink { buckets: vec![Vec::new(); BUCKETS], memory_bytes: 0, budget_bytes, spill, spilled: vec![0; BUCKETS] }
     }
 
@@ -72,9 +73,9 @@ impl LeafSink {
     }
 
     fn spill(&mut self) -> Result<(), SinkError> {
-        std::fs::create_dir_all(&self.spill).map_err(|source| SinkError::Write { path: self.spill.clone(), source })?;
+        self.spill.make().map_err(|source| SinkError::Write { path: self.spill.path.clone(), source })?;
         for (index, leaves) in self.buckets.iter_mut().enumerate().filter(|(_, leaves)| !leaves.is_empty()) {
-            let path = spill_path(&self.spill, index);
+            let path = spill_path(&self.spill.path, index);
             append(&path, leaves).map_err(|source| SinkError::Write { path, source })?;
             self.spilled[index] += leaves.len() as u64;
             *leaves = Vec::new();
@@ -89,11 +90,34 @@ impl LeafSink {
     }
 }
 
+/// A folder of spill files; removed when it is dropped, also when spilling failed: a full disk needs the room.
+#[derive(Debug)]
+struct SpillFolder {
+    path: PathBuf,
+    made: bool,
+}
+
+impl SpillFolder {
+    fn make(&mut self) -> io::Result<()> {
+        self.made = true;
+        std::fs::create_dir_all(&self.path)
+    }
+}
+
+impl Drop for SpillFolder {
+    fn drop(&mut self) {
+        if self.made {
+            // Left-over spill files are emptied by the next sink in the same folder.
+            let _ = std::fs::remove_dir_all(&self.path);
+        }
+    }
+}
+
 /// The leaves of one finished scan, by bucket; its spill files are removed when it is dropped.
 #[derive(Debug)]
 pub struct Buckets {
     memory: Vec<Vec<Leaf>>,
-    spill: PathBuf,
+    spill: SpillFolder,
     spilled: Vec<u64>,
 }
 
@@ -106,20 +130,11 @@ impl Buckets {
     pub fn read(&self, index: usize) -> Result<Bucket, SinkError> {
         let mut leaves = Vec::with_capacity(self.memory[index].len() + self.spilled[index] as usize);
         if self.spilled[index] > 0 {
-            let path = spill_path(&self.spill, index);
+            let path = spill_path(&self.spill.path, index);
             read_back(&path, self.spilled[index], &mut leaves).map_err(|source| SinkError::Read { path, source })?;
         }
         leaves.extend(self.memory[index].iter().cloned());
         Ok(Bucket::from_leaves(leaves))
-    }
-}
-
-impl Drop for Buckets {
-    fn drop(&mut self) {
-        if self.spilled.iter().any(|count| *count > 0) {
-            // Left-over spill files are emptied by the next sink in the same folder.
-            let _ = std::fs::remove_dir_all(&self.spill);
-        }
     }
 }
 

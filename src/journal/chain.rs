@@ -4,6 +4,7 @@ use std::path::Path;
 
 use rusqlite::{Connection, OptionalExtension, Transaction, params};
 
+use super::head::Head;
 use super::{Event, EventRecord, JournalError, Result};
 use crate::model::Timestamp;
 
@@ -20,10 +21,7 @@ fn link(previous: &[u8], seq: i64, at: i64, body: &str) -> [u8; 32] {
 }
 
 pub(super) fn append(transaction: &Transaction<'_>, at: Timestamp, events: &[Event]) -> Result<()> {
-    let last: Option<(i64, Vec<u8>)> = transaction
-        .query_row("SELECT seq, hash FROM event ORDER BY seq DESC LIMIT 1", [], |row| Ok((row.get(0)?, row.get(1)?)))
-        .optional()?;
-    let (mut seq, mut previous) = last.unwrap_or((0, vec![0; 32]));
+    let (mut seq, mut previous) = head(transaction)?.map_or((0, vec![0; 32]), |head| (head.seq, head.hash));
     let mut insert =
         transaction.prepare_cached("INSERT INTO event (seq, at_micros, body, hash) VALUES (?1, ?2, ?3, ?4)")?;
     for event in events {
@@ -35,8 +33,15 @@ pub(super) fn append(transaction: &Transaction<'_>, at: Timestamp, events: &[Eve
     Ok(())
 }
 
-/// Walks the whole chain.
-pub(super) fn prove(connection: &Connection, folder: &Path) -> Result<()> {
+/// The last event.
+pub(super) fn head(connection: &Connection) -> Result<Option<Head>> {
+    let last = "SELECT seq, hash FROM event ORDER BY seq DESC LIMIT 1";
+    let mut last = connection.prepare_cached(last)?;
+    Ok(last.query_row([], |row| Ok(Head { seq: row.get(0)?, hash: row.get(1)? })).optional()?)
+}
+
+/// Walks the whole chain, and makes sure that it reaches the event that was noted as recorded.
+pub(super) fn prove(connection: &Connection, folder: &Path, noted: Option<&Head>) -> Result<()> {
     let mut rows = connection.prepare("SELECT seq, at_micros, body, hash FROM event ORDER BY seq")?;
     let mut rows = rows.query([])?;
     let (mut expected, mut previous) = (1, vec![0; 32]);
@@ -48,9 +53,17 @@ pub(super) fn prove(connection: &Connection, folder: &Path) -> Result<()> {
         if link(&previous, seq, at, &body).as_slice() != hash {
             return Err(damaged(folder, format!("event {seq} was altered")));
         }
+        if noted.is_some_and(|noted| noted.seq == seq && noted.hash != hash) {
+            return Err(damaged(folder, format!("event {seq} is another than was recorded")));
+        }
         (expected, previous) = (seq + 1, hash);
     }
-    Ok(())
+    match noted {
+        Some(noted) if noted.seq >= expected => {
+            Err(damaged(folder, format!("it ends at event {}, but event {} was recorded", expected - 1, noted.seq)))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Gives every event in order.

@@ -6,9 +6,11 @@
 
 mod chain;
 mod event;
+mod head;
 mod lock;
 mod priors;
 mod schema;
+mod seal;
 mod steps;
 
 use std::path::{Path, PathBuf};
@@ -17,6 +19,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use rusqlite::{Connection, OpenFlags, Transaction, params};
 
 pub use event::{Event, EventRecord};
+use head::Head;
 pub use lock::SessionLock;
 pub use priors::{FoundImage, PriorFate, PriorImage};
 pub use steps::{PlanRecord, PlanWriter, Settlement, StepRow, StepState};
@@ -54,9 +57,17 @@ pub enum JournalError {
         /// Why.
         source: std::io::Error,
     },
-    /// SQLite failed: for an append, nothing of the batch was kept.
+    /// SQLite could not read.
     #[error("the session's journal failed")]
     Sqlite(#[from] rusqlite::Error),
+    /// The file could not be written: nothing of what was to be recorded together was kept.
+    #[error("cannot write the session's journal {}", path.display())]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: rusqlite::Error,
+    },
     /// The file is not what was written: a person must look at it.
     #[error("the journal in {} is damaged: {what}", folder.display())]
     Damaged {
@@ -74,6 +85,14 @@ pub enum JournalError {
     /// An event cannot be written as JSON.
     #[error("an event cannot be written")]
     Encode(#[from] serde_json::Error),
+}
+
+impl JournalError {
+    /// Whether the disk has no room.
+    pub fn is_disk_full(&self) -> bool {
+        let (JournalError::Sqlite(source) | JournalError::Write { source, .. }) = self else { return false };
+        source.sqlite_error_code() == Some(rusqlite::ErrorCode::DiskFull)
+    }
 }
 
 /// What a journal operation gives.
@@ -99,10 +118,13 @@ impl Journal {
         restrict(folder, 0o700).map_err(folder_error)?;
         let lock = SessionLock::take(folder)?;
         let path = folder.join(JOURNAL_FILE);
-        create_private(&path).map_err(folder_error)?;
+        if !path.exists() {
+            refuse_lost(folder)?;
+            create(folder, &path)?;
+        }
         let connection = Connection::open(&path)?;
         connection.busy_timeout(std::time::Duration::from_secs(5))?;
-        schema::prepare(&connection).map_err(|error| damaged_if_corrupt(folder, error))?;
+        schema::prepare(&connection).map_err(|error| told(folder, error))?;
         let journal =
             Journal { folder: folder.to_owned(), connection: Mutex::new(connection), clock, _lock: Some(lock) };
         journal.prove()?;
@@ -117,12 +139,13 @@ impl Journal {
     pub fn read_only(folder: &Path, clock: Arc<dyn Clock>) -> Result<Journal> {
         let path = folder.join(JOURNAL_FILE);
         if !path.exists() {
+            refuse_lost(folder)?;
             return Err(JournalError::NoSession { folder: folder.to_owned() });
         }
         let connection = Connection::open_with_flags(&path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
         connection.busy_timeout(std::time::Duration::from_secs(5))?;
         connection.pragma_update(None, "query_only", true)?;
-        schema::check_version(&connection).map_err(|error| damaged_if_corrupt(folder, error))?;
+        schema::check_version(&connection).map_err(|error| told(folder, error))?;
         let journal = Journal { folder: folder.to_owned(), connection: Mutex::new(connection), clock, _lock: None };
         journal.prove()?;
         Ok(journal)
@@ -148,10 +171,9 @@ impl Journal {
 
     /// Runs one transaction; `work` is given the instant it happens at.
     fn commit<T>(&self, work: impl FnOnce(&Transaction<'_>, Timestamp) -> Result<T>) -> Result<T> {
-        let mut connection = self.connection();
-        let transaction = connection.transaction()?;
-        let done = work(&transaction, self.clock.now())?;
-        transaction.commit()?;
+        let committed = in_transaction(&mut self.connection(), |transaction| work(transaction, self.clock.now()));
+        let (done, head) = committed.map_err(|error| told(&self.folder, error))?;
+        head.into_iter().for_each(|head| head.write(&self.folder));
         Ok(done)
     }
 
@@ -162,8 +184,8 @@ impl Journal {
     /// [`JournalError`] when it cannot be stored.
     pub fn keep_profile(&self, digest: Digest, text: &str) -> Result<()> {
         let insert = "INSERT OR IGNORE INTO profile (digest, text) VALUES (?1, ?2)";
-        self.connection().execute(insert, params![digest.0.as_slice(), text])?;
-        Ok(())
+        let kept = self.connection().execute(insert, params![digest.0.as_slice(), text]);
+        kept.map(drop).map_err(|error| told(&self.folder, error.into()))
     }
 
     /// All events in order; a session has several for every step, so [`Journal::each_event`] is the way for large ones.
@@ -187,18 +209,34 @@ impl Journal {
     }
 
     fn prove(&self) -> Result<()> {
+        // Read first: another process may append while we look.
+        let head = Head::read(&self.folder);
         let connection = self.connection();
         let verdict: String = connection
             .query_row("PRAGMA quick_check(1)", [], |row| row.get(0))
-            .map_err(|error| damaged_if_corrupt(&self.folder, error.into()))?;
+            .map_err(|error| told(&self.folder, error.into()))?;
         if verdict != "ok" {
             return Err(JournalError::Damaged { folder: self.folder.clone(), what: verdict });
         }
-        chain::prove(&connection, &self.folder)
+        let proved = chain::prove(&connection, &self.folder, head.as_ref());
+        proved.and_then(|()| steps::prove_states(&connection, &self.folder)).map_err(|error| told(&self.folder, error))
     }
 }
 
-fn damaged_if_corrupt(folder: &Path, error: JournalError) -> JournalError {
+/// Commits `work`, and gives the last event with what it came to.
+fn in_transaction<T>(
+    connection: &mut Connection,
+    work: impl FnOnce(&Transaction<'_>) -> Result<T>,
+) -> Result<(T, Option<Head>)> {
+    let transaction = connection.transaction()?;
+    let done = work(&transaction)?;
+    let head = chain::head(&transaction)?;
+    transaction.commit()?;
+    Ok((done, head))
+}
+
+/// An error of SQLite as the operator needs it: damage, or a file that cannot be written.
+fn told(folder: &Path, error: JournalError) -> JournalError {
     use rusqlite::ErrorCode::{DatabaseCorrupt, NotADatabase};
     match error {
         JournalError::Sqlite(rusqlite::Error::SqliteFailure(failure, message))
@@ -207,8 +245,42 @@ fn damaged_if_corrupt(folder: &Path, error: JournalError) -> JournalError {
             let what = message.unwrap_or_else(|| failure.to_string());
             JournalError::Damaged { folder: folder.to_owned(), what }
         }
+        JournalError::Version { found: 0 } => JournalError::Damaged {
+            folder: folder.to_owned(),
+            what: "it has no tables, so it was cut or emptied".into(),
+        },
+        JournalError::Sqlite(source @ rusqlite::Error::SqliteFailure(..)) => {
+            JournalError::Write { path: folder.join(JOURNAL_FILE), source }
+        }
         other => other,
     }
+}
+
+/// A folder whose journal is gone is not a new session.
+fn refuse_lost(folder: &Path) -> Result<()> {
+    match Head::read(folder) {
+        None => Ok(()),
+        Some(head) => {
+            let what = format!("{JOURNAL_FILE} is gone, event {} was recorded in it", head.seq);
+            Err(JournalError::Damaged { folder: folder.to_owned(), what })
+        }
+    }
+}
+
+/// Makes the file whole under another name: an empty or unfinished file under its own name is damage.
+fn create(folder: &Path, path: &Path) -> Result<()> {
+    let folder_error = |source| JournalError::Folder { folder: folder.to_owned(), source };
+    let draft = folder.join(format!("{JOURNAL_FILE}.unfinished"));
+    for left in [draft.clone(), folder.join(format!("{JOURNAL_FILE}.unfinished-journal"))] {
+        match std::fs::remove_file(left) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(folder_error(error)),
+            _ => {}
+        }
+    }
+    create_private(&draft).map_err(folder_error)?;
+    let made = Connection::open(&draft).map_err(JournalError::from).and_then(|connection| schema::create(&connection));
+    made.map_err(|error| told(folder, error))?;
+    std::fs::rename(&draft, path).and_then(|()| std::fs::File::open(folder)?.sync_all()).map_err(folder_error)
 }
 
 fn restrict(path: &Path, mode: u32) -> std::io::Result<()> {

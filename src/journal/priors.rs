@@ -2,8 +2,8 @@
 
 use rusqlite::{OptionalExtension, Row, Transaction, params};
 
-use super::chain;
 use super::{Event, Journal, JournalError, Result};
+use super::{chain, seal};
 use crate::model::{Digest, Key, StoreId};
 
 /// What an undo restores of an item, and how far its replay and undo have come.
@@ -60,7 +60,7 @@ impl Journal {
     pub fn priors(&self, store: &StoreId, after: Option<&PriorImage>, limit: usize) -> Result<Vec<PriorImage>> {
         let connection = self.connection();
         let mut rows = connection.prepare_cached(
-            "SELECT store, key, digest, image, after, pending, is_pending, phase, state FROM prior
+            "SELECT store, key, digest, image, after, pending, is_pending, phase, state, seal FROM prior
              WHERE state IN ('intended', 'written') AND store = ?1 AND (-phase, key) > (?2, ?3)
              ORDER BY -phase, key LIMIT ?4",
         )?;
@@ -68,10 +68,12 @@ impl Journal {
             Some(prior) => (-prior.phase, prior.key.as_bytes().to_vec()),
             None => (i64::MIN, Vec::new()),
         };
-        let rows = rows.query_map(params![store.0, phase, key, i64::try_from(limit).unwrap_or(i64::MAX)], |row| {
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        let rows = rows.query_map(params![store.0, phase, key, limit], |row| {
+            let sealed: Vec<u8> = row.get(9)?;
             let (is_pending, state): (bool, String) = (row.get(6)?, row.get(8)?);
             let (after, pending) = (digest_of(row, 4)?, digest_of(row, 5)?);
-            Ok(PriorImage {
+            let prior = PriorImage {
                 store: StoreId(row.get(0)?),
                 key: Key::from_canonical(row.get::<_, Vec<u8>>(1)?),
                 digest: digest_of(row, 2)?,
@@ -81,9 +83,19 @@ impl Journal {
                 phase: row.get(7)?,
                 proofs: Vec::new(),
                 is_of_others: false,
-            })
+            };
+            Ok((prior, sealed))
         })?;
-        rows.map(|row| row.map_err(JournalError::from)).collect()
+        rows.map(|row| {
+            let (prior, sealed) = row?;
+            let digest = bytes_of(prior.digest);
+            let seal = seal::of_prior(&prior.store.0, prior.key.as_bytes(), digest.as_deref(), prior.image.as_deref());
+            match sealed == seal {
+                true => Ok(prior),
+                false => Err(self.damaged(format!("a prior image of store {} is not what was saved", prior.store))),
+            }
+        })
+        .collect()
     }
 
     /// What this session last wrote to an item: the outer `None` where it wrote nothing, the inner where it deleted the item.
@@ -186,10 +198,12 @@ pub(super) fn intend_one(transaction: &Transaction<'_>, prior: &PriorImage) -> R
         return Ok(());
     }
     let mut insert = transaction.prepare_cached(
-        "INSERT OR REPLACE INTO prior (store, key, digest, image, after, pending, is_pending, phase, state)
-         VALUES (?1, ?2, ?3, ?4, NULL, ?5, 1, ?6, 'intended')",
+        "INSERT OR REPLACE INTO prior (store, key, digest, image, after, pending, is_pending, phase, state, seal)
+         VALUES (?1, ?2, ?3, ?4, NULL, ?5, 1, ?6, 'intended', ?7)",
     )?;
-    insert.execute(params![store, key, bytes_of(prior.digest), prior.image, pending, prior.phase])?;
+    let digest = bytes_of(prior.digest);
+    let seal = seal::of_prior(store, key, digest.as_deref(), prior.image.as_deref());
+    insert.execute(params![store, key, digest, prior.image, pending, prior.phase, seal])?;
     Ok(())
 }
 

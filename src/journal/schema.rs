@@ -5,23 +5,25 @@ use rusqlite::Connection;
 use super::{JOURNAL_FORMAT, JournalError, Result};
 
 const TABLES: &str = "
-CREATE TABLE IF NOT EXISTS event (
+CREATE TABLE event (
     seq INTEGER PRIMARY KEY,
     at_micros INTEGER NOT NULL,
     body TEXT NOT NULL,
     hash BLOB NOT NULL
 ) STRICT;
-CREATE TABLE IF NOT EXISTS profile (
+CREATE TABLE profile (
     digest BLOB PRIMARY KEY,
     text TEXT NOT NULL
 ) STRICT;
-CREATE TABLE IF NOT EXISTS plan (
+CREATE TABLE plan (
     number INTEGER PRIMARY KEY,
     id BLOB NOT NULL,
     at_micros INTEGER NOT NULL,
-    summary TEXT NOT NULL
+    summary TEXT NOT NULL,
+    steps_seal BLOB NOT NULL,
+    kept_seal BLOB NOT NULL
 ) STRICT;
-CREATE TABLE IF NOT EXISTS step (
+CREATE TABLE step (
     plan INTEGER NOT NULL,
     position INTEGER NOT NULL,
     store TEXT NOT NULL,
@@ -37,16 +39,16 @@ CREATE TABLE IF NOT EXISTS step (
     reason TEXT,
     PRIMARY KEY (plan, position)
 ) STRICT;
-CREATE INDEX IF NOT EXISTS step_by_key ON step (plan, store, key);
-CREATE TABLE IF NOT EXISTS kept (
+CREATE INDEX step_by_key ON step (plan, store, key);
+CREATE TABLE kept (
     plan INTEGER NOT NULL,
     held INTEGER NOT NULL,
     store TEXT NOT NULL,
     key_json TEXT NOT NULL,
     body TEXT NOT NULL
 ) STRICT;
-CREATE INDEX IF NOT EXISTS kept_by_key ON kept (plan, store, key_json);
-CREATE TABLE IF NOT EXISTS prior (
+CREATE INDEX kept_by_key ON kept (plan, store, key_json);
+CREATE TABLE prior (
     store TEXT NOT NULL,
     key BLOB NOT NULL,
     digest BLOB,
@@ -56,9 +58,10 @@ CREATE TABLE IF NOT EXISTS prior (
     is_pending INTEGER NOT NULL,
     phase INTEGER NOT NULL,
     state TEXT NOT NULL,
+    seal BLOB NOT NULL,
     PRIMARY KEY (store, key)
 ) STRICT;
-CREATE TABLE IF NOT EXISTS prior_history (
+CREATE TABLE prior_history (
     number INTEGER PRIMARY KEY,
     store TEXT NOT NULL,
     key BLOB NOT NULL,
@@ -67,15 +70,17 @@ CREATE TABLE IF NOT EXISTS prior_history (
 ) STRICT;
 ";
 
+/// Makes the tables of a new file.
+pub(super) fn create(connection: &Connection) -> Result<()> {
+    connection.execute_batch(&format!("BEGIN; {TABLES} PRAGMA user_version = {JOURNAL_FORMAT}; COMMIT;"))?;
+    Ok(())
+}
+
 pub(super) fn prepare(connection: &Connection) -> Result<()> {
+    check_version(connection)?;
     connection.pragma_update(None, "journal_mode", "WAL")?;
     connection.pragma_update(None, "synchronous", "FULL")?;
-    let version: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
-    if version == 0 {
-        connection.execute_batch(&format!("BEGIN; {TABLES} PRAGMA user_version = {JOURNAL_FORMAT}; COMMIT;"))?;
-        return Ok(());
-    }
-    check_version(connection)
+    Ok(())
 }
 
 pub(super) fn check_version(connection: &Connection) -> Result<()> {

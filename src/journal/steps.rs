@@ -1,12 +1,14 @@
 //! The plan's steps and what became of them.
 
 use std::ops::ControlFlow;
+use std::path::Path;
 
-use rusqlite::{OptionalExtension, Row, Transaction, params};
+use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
 use serde_json::Value as Json;
 
 use super::chain;
 use super::priors::{FoundImage, PriorFate, PriorImage, bytes_of, digest_of, intend_one, remember, settle_prior};
+use super::seal::{self, Seal};
 use super::{Event, Journal, JournalError, Result};
 use crate::model::{Digest, Key, StoreId, Timestamp};
 
@@ -113,6 +115,8 @@ pub struct PlanWriter<'a> {
     transaction: &'a Transaction<'a>,
     number: i64,
     position: i64,
+    steps_seal: Seal,
+    kept_seal: Seal,
 }
 
 impl PlanWriter<'_> {
@@ -123,6 +127,7 @@ impl PlanWriter<'_> {
     /// [`JournalError`] when it cannot be stored.
     pub fn step(&mut self, step: &StepRow) -> Result<()> {
         self.position += 1;
+        let bytes = i64::try_from(step.bytes).unwrap_or(i64::MAX);
         let mut insert = self.transaction.prepare_cached(
             "INSERT INTO step (plan, position, store, key, key_json, verdict, change, expected, wanted, phase, bytes)
              VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
@@ -138,8 +143,12 @@ impl PlanWriter<'_> {
             bytes_of(step.expected),
             bytes_of(step.wanted),
             step.phase,
-            i64::try_from(step.bytes).unwrap_or(i64::MAX),
+            bytes,
         ])?;
+        self.steps_seal.text(&step.store.0).bytes(Some(step.key.as_bytes()));
+        self.steps_seal.text(&step.key_json).text(&step.verdict).text(&step.change);
+        self.steps_seal.bytes(bytes_of(step.expected).as_deref()).bytes(bytes_of(step.wanted).as_deref());
+        self.steps_seal.number(step.phase).number(bytes);
         Ok(())
     }
 
@@ -152,7 +161,9 @@ impl PlanWriter<'_> {
         let mut insert = self
             .transaction
             .prepare_cached("INSERT INTO kept (plan, held, store, key_json, body) VALUES (?1, ?2, ?3, ?4, ?5)")?;
-        insert.execute(params![self.number, held, store.0, key_json, body.to_string()])?;
+        let body = body.to_string();
+        insert.execute(params![self.number, held, store.0, key_json, body])?;
+        self.kept_seal.number(i64::from(held)).text(&store.0).text(key_json).text(&body);
         Ok(())
     }
 }
@@ -171,16 +182,24 @@ impl Journal {
         let saved = self.commit(|transaction, at| {
             let number: i64 =
                 transaction.query_row("SELECT coalesce(max(number), 0) + 1 FROM plan", [], |row| row.get(0))?;
-            let mut writer = PlanWriter { transaction, number, position: 0 };
+            let mut writer = PlanWriter {
+                transaction,
+                number,
+                position: 0,
+                steps_seal: Seal::new("step"),
+                kept_seal: Seal::new("kept"),
+            };
             match fill(&mut writer) {
                 Err(error) => {
                     filled = Some(error);
                     Err(JournalError::Sqlite(rusqlite::Error::ExecuteReturnedResults))
                 }
                 Ok((id, summary)) => {
+                    let seals = (writer.steps_seal.finish(), writer.kept_seal.finish());
                     transaction.execute(
-                        "INSERT INTO plan (number, id, at_micros, summary) VALUES (?1, ?2, ?3, ?4)",
-                        params![number, id.0.as_slice(), at.as_microsecond(), summary.to_string()],
+                        "INSERT INTO plan (number, id, at_micros, summary, steps_seal, kept_seal)
+                         VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+                        params![number, id.0.as_slice(), at.as_microsecond(), summary.to_string(), seals.0, seals.1],
                     )?;
                     let event = Event::Planned { plan: id, summary: summary.clone() };
                     chain::append(transaction, at, &[event])?;
@@ -198,9 +217,11 @@ impl Journal {
     ///
     /// # Errors
     ///
-    /// [`JournalError`] when it cannot be read.
+    /// [`JournalError`] when it cannot be read, or its steps are not what was saved.
     pub fn latest_plan(&self) -> Result<Option<PlanRecord>> {
-        Ok(self.plans(1)?.pop())
+        let newest = self.plans(1)?.pop();
+        newest.iter().try_for_each(|plan| seal::prove_steps(&self.connection(), &self.folder, plan.number))?;
+        Ok(newest)
     }
 
     /// Up to `limit` plans, the newest first.
@@ -274,7 +295,7 @@ impl Journal {
     ///
     /// # Errors
     ///
-    /// [`JournalError`] when they cannot be read.
+    /// [`JournalError`] when they cannot be read, or are not what was saved.
     pub fn each_kept(
         &self,
         plan: i64,
@@ -283,6 +304,7 @@ impl Journal {
         mut told: impl FnMut(&str) -> ControlFlow<()>,
     ) -> Result<()> {
         let connection = self.connection();
+        seal::prove_kept(&connection, &self.folder, plan)?;
         let mut rows = connection.prepare(
             "SELECT body FROM kept WHERE plan = ?1 AND held = ?2 AND (?3 IS NULL OR store = ?3) ORDER BY rowid",
         )?;
@@ -295,7 +317,16 @@ impl Journal {
         Ok(())
     }
 
-    /// The accepted difference of a plan at a key, where there is one.
+    /// Makes sure that a plan's held items and accepted differences are those it was saved with.
+    ///
+    /// # Errors
+    ///
+    /// [`JournalError::Damaged`] when they are not.
+    pub fn prove_kept(&self, plan: i64) -> Result<()> {
+        seal::prove_kept(&self.connection(), &self.folder, plan)
+    }
+
+    /// The accepted difference of a plan at a key, where there is one; [`Journal::prove_kept`] goes before.
     ///
     /// # Errors
     ///
@@ -354,9 +385,23 @@ impl Journal {
         })
     }
 
-    fn damaged(&self, what: String) -> JournalError {
+    pub(super) fn damaged(&self, what: String) -> JournalError {
         JournalError::Damaged { folder: self.folder.clone(), what }
     }
+}
+
+/// Makes sure that no row is in a state that would hide it from replay and undo.
+pub(super) fn prove_states(connection: &Connection, folder: &Path) -> Result<()> {
+    for (table, states) in
+        [("step", "'open', 'blocked', 'done', 'refused', 'stale'"), ("prior", "'intended', 'written', 'undone'")]
+    {
+        let sql = format!("SELECT state FROM {table} WHERE state NOT IN ({states}) LIMIT 1");
+        if let Some(state) = connection.query_row(&sql, [], |row| row.get::<_, String>(0)).optional()? {
+            let what = format!("a {table} has state {state:?}, which does not exist");
+            return Err(JournalError::Damaged { folder: folder.to_owned(), what });
+        }
+    }
+    Ok(())
 }
 
 fn settled_event(settlement: &Settlement) -> Option<Event> {

@@ -4,9 +4,12 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
+use super::whole::{draft_of, keep, remove};
 use super::{Result, Session, SessionError};
-use crate::compare::{Base, Comparison, compare};
+use crate::compare::{Base, Comparison, SideSummary, compare};
+use crate::digest::manifest::Manifest;
 use crate::journal::Event;
+use crate::model::Side;
 
 /// What a checkpoint came to.
 #[derive(Debug, Clone, Serialize)]
@@ -31,11 +34,14 @@ impl Session {
     pub async fn checkpoint(&self, name: &str) -> Result<CheckpointOutcome> {
         let folder = self.checkpoint_folder(name);
         if folder.exists() {
-            return Err(SessionError::CheckpointExists { path: folder });
+            return match self.kept_by_an_interrupted_run(&folder)? {
+                Some(stores) => Ok(CheckpointOutcome { stores, folder: Some(folder) }),
+                None => Err(SessionError::CheckpointExists { path: folder }),
+            };
         }
-        // A folder under another name until it is whole: a cut-off checkpoint is none.
-        let draft = folder.with_extension("unfinished");
-        remove(&draft)?;
+        let file_error = |source| SessionError::File { path: folder.clone(), source };
+        let draft = draft_of(&folder);
+        remove(&draft).map_err(file_error)?;
         let mut stores = Vec::new();
         for store in self.chosen() {
             let pair = self.pair(store).await?;
@@ -49,19 +55,42 @@ impl Session {
             stores.push(comparison);
         }
         if !stores.iter().all(Comparison::at_parity) {
-            remove(&draft)?;
+            remove(&draft).map_err(file_error)?;
             return Ok(CheckpointOutcome { stores, folder: None });
         }
-        std::fs::rename(&draft, &folder).map_err(|source| SessionError::File { path: folder.clone(), source })?;
+        keep(&draft, &folder).map_err(file_error)?;
         Ok(CheckpointOutcome { stores, folder: Some(folder) })
+    }
+
+    /// The comparisons behind a checkpoint that is there, where a run of this command kept it but was cut off before it
+    /// could end: the folder holds what that run read, to the instant.
+    fn kept_by_an_interrupted_run(&self, folder: &Path) -> Result<Option<Vec<Comparison>>> {
+        let mut compared = Vec::new();
+        for record in self.journal.events()? {
+            match record.event {
+                Event::Ended { command, .. } if command == "checkpoint" => compared.clear(),
+                Event::Compared { by, comparison } if by == "checkpoint" => {
+                    compared.extend(serde_json::from_value::<Comparison>(comparison));
+                }
+                _ => {}
+            }
+        }
+        let newest = |name: &str| compared.iter().rev().find(|comparison| comparison.store.0 == name);
+        let kept = self.chosen().into_iter().map(|store| {
+            let comparison = newest(&store.name)?;
+            is_of(comparison, &folder.join(&store.name)).then(|| comparison.clone())
+        });
+        Ok(kept.collect())
     }
 }
 
-fn remove(folder: &Path) -> Result<()> {
-    match std::fs::remove_dir_all(folder) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-            Err(SessionError::File { path: folder.to_owned(), source: error })
-        }
-        _ => Ok(()),
-    }
+/// Whether the manifests in `folder` are those of a comparison.
+fn is_of(comparison: &Comparison, folder: &Path) -> bool {
+    let is_side = |side: Side, summary: &SideSummary| {
+        Manifest::open(folder, side).is_ok_and(|manifest| {
+            let read = (manifest.header.read_from, manifest.header.read_until);
+            read == (summary.read_from, summary.read_until) && manifest.header.root == summary.root
+        })
+    };
+    is_side(Side::Primary, &comparison.primary) && is_side(Side::Dr, &comparison.dr)
 }

@@ -6,13 +6,13 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::{Result, Session, SessionError};
+use super::{Result, Session, SessionError, Surroundings};
 use crate::cutover::{
     ChangeId, Cutover, CutoverEnd, CutoverEvent, HealthProbe, Route53Dial, TokioSleep, TrafficDial, probe_of,
 };
 use crate::journal::Event;
 use crate::model::Percent;
-use crate::profile::CutoverProfile;
+use crate::profile::{CutoverProfile, Profile};
 use crate::verify::{Expectations, ExpectedStore, ParityProof, SigningKey};
 
 /// A dial, ready to use.
@@ -76,31 +76,24 @@ impl Session {
     ///
     /// # Errors
     ///
-    /// [`SessionError::Cutover`] when the weights could not be changed.
+    /// [`SessionError::Cutover`] when the weights could not be changed, or after they were but it could not be recorded.
     pub async fn retreat(&self, told: &mut (dyn FnMut(&CutoverEvent) + Send)) -> Result<CutoverOutcome> {
-        let profile = self.cutover_profile()?;
-        let (dial, _) = self.dial_and_probe(profile).await?;
-        let cutover = Cutover { dial: dial.get(), profile, probe: None, sleep: &TokioSleep, last_change: None };
-        let mut steps = Vec::new();
-        let end = cutover
-            .retreat("asked for by the operator", &mut |event| {
-                told(&event);
-                steps.push(event.clone());
-                self.record_step(&event)
-            })
-            .await?;
-        Ok(CutoverOutcome { end, steps })
+        retreat(&self.profile, &self.around, &mut |event| {
+            told(event);
+            self.record_step(event)
+        })
+        .await
     }
 
     /// Today's weights: primary, dr, TTL in seconds. Changes nothing.
     pub(super) async fn weights(&self) -> Result<(u64, u64, u64)> {
-        let dial = self.dial(self.cutover_profile()?).await?;
+        let dial = dial(&self.profile, self.cutover_profile()?, &self.around).await?;
         let weights = dial.get().read().await?;
         Ok((u64::from(weights.share.primary), u64::from(weights.share.dr), weights.ttl_seconds))
     }
 
     fn cutover_profile(&self) -> Result<&CutoverProfile> {
-        self.profile.cutover.as_ref().ok_or(SessionError::ProfileLacks { what: "[cutover]" })
+        cutover_of(&self.profile)
     }
 
     async fn proof(&self, certificate: &std::path::Path, profile: &CutoverProfile) -> Result<ParityProof> {
@@ -131,17 +124,10 @@ impl Session {
             Some(health) => Some(probe_of(health, reached, self.around.clock.clone()).await?),
             None => None,
         };
-        Ok((self.dial(profile).await?, probe))
+        Ok((dial(&self.profile, profile, &self.around).await?, probe))
     }
 
-    async fn dial(&self, profile: &CutoverProfile) -> Result<OpenDial> {
-        Ok(match &self.around.dial {
-            Some(dial) => OpenDial::Given(dial.clone()),
-            None => OpenDial::Route53(Box::new(Route53Dial::connect(&self.profile.primary, profile).await?)),
-        })
-    }
-
-    fn record_step(&self, event: &CutoverEvent) -> std::result::Result<(), Box<dyn std::error::Error + Send + Sync>> {
+    fn record_step(&self, event: &CutoverEvent) -> Recorded {
         let share = match event {
             CutoverEvent::ShiftIntended { to, .. } | CutoverEvent::Shifted { to, .. } => Some(*to),
             CutoverEvent::RetreatIntended { .. } | CutoverEvent::Retreated { .. } => Some(Percent::ZERO),
@@ -179,4 +165,53 @@ impl Session {
             })
             .flatten())
     }
+}
+
+/// Gives all traffic back to dr where no journal can be had: a retreat needs nothing.
+///
+/// # Errors
+///
+/// [`SessionError::Cutover`] when the weights could not be changed.
+pub async fn retreat_unrecorded(
+    profile: &Profile,
+    around: &Surroundings,
+    told: &mut (dyn FnMut(&CutoverEvent) + Send),
+) -> Result<CutoverOutcome> {
+    retreat(profile, around, &mut |event| {
+        told(event);
+        Ok(())
+    })
+    .await
+}
+
+type Recorded = std::result::Result<(), Box<dyn std::error::Error + Send + Sync>>;
+
+async fn retreat(
+    profile: &Profile,
+    around: &Surroundings,
+    told: &mut (dyn FnMut(&CutoverEvent) -> Recorded + Send),
+) -> Result<CutoverOutcome> {
+    let cutover_profile = cutover_of(profile)?;
+    let dial = dial(profile, cutover_profile, around).await?;
+    let cutover =
+        Cutover { dial: dial.get(), profile: cutover_profile, probe: None, sleep: &TokioSleep, last_change: None };
+    let mut steps = Vec::new();
+    let end = cutover
+        .retreat("asked for by the operator", &mut |event| {
+            steps.push(event.clone());
+            told(&event)
+        })
+        .await?;
+    Ok(CutoverOutcome { end, steps })
+}
+
+fn cutover_of(profile: &Profile) -> Result<&CutoverProfile> {
+    profile.cutover.as_ref().ok_or(SessionError::ProfileLacks { what: "[cutover]" })
+}
+
+async fn dial(profile: &Profile, cutover: &CutoverProfile, around: &Surroundings) -> Result<OpenDial> {
+    Ok(match &around.dial {
+        Some(dial) => OpenDial::Given(dial.clone()),
+        None => OpenDial::Route53(Box::new(Route53Dial::connect(&profile.primary, cutover).await?)),
+    })
 }

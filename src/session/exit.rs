@@ -93,15 +93,6 @@ impl Exits for CutoverOutcome {
     }
 }
 
-/// A retreat that was asked for: giving all traffic back is then what was wanted.
-pub struct Retreat(pub CutoverOutcome);
-
-impl Exits for Retreat {
-    fn exit(&self) -> Exit {
-        Exit::Done
-    }
-}
-
 impl Exits for UndoOutcome {
     fn exit(&self) -> Exit {
         if self.refused() > 0 { Exit::Undecided } else { Exit::Done }

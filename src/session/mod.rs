@@ -17,6 +17,7 @@ mod replaying;
 mod state;
 mod undone;
 mod verifying;
+mod whole;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -24,10 +25,10 @@ use std::sync::Arc;
 pub use action::Action;
 pub use check::{CheckOutcome, StoreCheck};
 pub use checkpoint::CheckpointOutcome;
-pub use cutover::CutoverOutcome;
+pub use cutover::{CutoverOutcome, retreat_unrecorded};
 pub use diff::DiffOutcome;
 pub use error::SessionError;
-pub use exit::{Exit, Exits, Retreat};
+pub use exit::{Exit, Exits};
 pub use freeze::FreezeOutcome;
 pub use open::open_pair;
 pub use planning::{NewestKept, PlanOutcome, PlanSummary, StorePlan, newest_kept};
@@ -140,8 +141,11 @@ impl Session {
     ) -> std::result::Result<T, E> {
         self.begin(command)?;
         let ended = work.await;
-        let exit = ended.as_ref().map_or_else(exit_of, Exits::exit);
-        self.end(command, exit as u8)?;
+        match &ended {
+            Ok(outcome) => self.end(command, outcome.exit() as u8)?,
+            // The first failure is the one to tell; where nothing can be recorded, a command without an end says enough.
+            Err(error) => drop(self.end(command, exit_of(error) as u8)),
+        }
         ended
     }
 

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::whole::{draft_of, keep, remove};
 use super::{PlanSummary, Result, Session, SessionError, StorePlan};
 use crate::digest::manifest::{Manifest, ManifestError};
 use crate::journal::{Event, StepState};
@@ -150,10 +151,16 @@ impl Session {
             if baseline.exists() {
                 continue;
             }
-            let source = self.folder().join("manifests/diff").join(&planned.store.0);
-            let draft = baseline.with_extension("unfinished");
-            let copied = copy_folder(&source, &draft).and_then(|()| std::fs::rename(&draft, &baseline));
-            copied.map_err(|source| SessionError::File { path: baseline, source })?;
+            let compared = self.folder().join("manifests/diff").join(&planned.store.0);
+            // A comparison that was cut off since then has no manifest to keep.
+            let whole = Manifest::open(&compared, Side::Primary).and_then(|manifest| manifest.prove());
+            whole.map_err(|error| SessionError::PlanOutdated {
+                why: format!("the comparison of store {} behind it was replaced: {error}", planned.store),
+            })?;
+            let draft = draft_of(&baseline);
+            let kept = remove(&draft).and_then(|()| copy_folder(&compared, &draft));
+            let kept = kept.and_then(|()| keep(&draft, &baseline));
+            kept.map_err(|source| SessionError::File { path: baseline, source })?;
         }
         Ok(())
     }

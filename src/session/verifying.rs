@@ -72,6 +72,7 @@ impl Session {
     /// writes.
     pub async fn verify(&self) -> Result<VerifyOutcome> {
         let plans = newest_plans(&self.journal)?;
+        plans.iter().try_for_each(|(_, plan)| self.journal.prove_kept(*plan))?;
         let fence = self.prove_fence().await?;
         let recorded = serde_json::to_value(&fence).expect("evidence has only string keys");
         self.journal.append(&[Event::Frozen { evidence: recorded }])?;

@@ -59,6 +59,14 @@ impl Home {
         Home(tempfile::tempdir().expect("a folder"))
     }
 
+    /// Another home with the same files.
+    pub fn copy(&self) -> Home {
+        let copy = Home::new();
+        let output = Command::new("cp").arg("-a").arg(self.path(".")).arg(copy.path("")).output().expect("cp");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        copy
+    }
+
     pub fn path(&self, name: &str) -> PathBuf {
         self.0.path().join(name)
     }
@@ -144,14 +152,25 @@ impl Regions {
         let mut builder = aws_sdk_route53::config::Builder::from(&config);
         builder.set_endpoint_url(buckets[0].side.endpoint_url.clone());
         let route53 = aws_sdk_route53::Client::from_conf(builder.build());
-        let made = route53.create_hosted_zone().name("example.com").caller_reference("1").send().await.expect("a zone");
-        let zone = made.hosted_zone.expect("a zone").id.trim_start_matches("/hostedzone/").to_owned();
-        let regions = Regions { server, tables, buckets, zone, route53 };
-        regions.weigh([("primary", 0), ("dr", 100)]).await;
+        let mut regions = Regions { server, tables, buckets, zone: String::new(), route53 };
+        regions.zone = regions.make_zone("1").await;
         Some(regions)
     }
 
+    /// Another zone whose record sends all traffic to dr.
+    pub async fn make_zone(&self, reference: &str) -> String {
+        let request = self.route53.create_hosted_zone().name("example.com").caller_reference(reference);
+        let made = request.send().await.expect("a zone").hosted_zone.expect("a zone");
+        let zone = made.id.trim_start_matches("/hostedzone/").to_owned();
+        self.weigh_in(&zone, [("primary", 0), ("dr", 100)]).await;
+        zone
+    }
+
     pub async fn weigh(&self, weights: [(&str, i64); 2]) {
+        self.weigh_in(&self.zone, weights).await;
+    }
+
+    async fn weigh_in(&self, zone: &str, weights: [(&str, i64); 2]) {
         let changes = weights.map(|(identifier, weight)| {
             let address = ResourceRecord::builder().value("192.0.2.1").build().expect("an address");
             let record = ResourceRecordSet::builder().name("app.example.com").r#type(RrType::A).ttl(0);
@@ -160,13 +179,18 @@ impl Regions {
             change.build().expect("a change")
         });
         let batch = ChangeBatch::builder().set_changes(Some(changes.to_vec())).build().expect("a batch");
-        let request = self.route53.change_resource_record_sets().hosted_zone_id(&self.zone).change_batch(batch);
+        let request = self.route53.change_resource_record_sets().hosted_zone_id(zone).change_batch(batch);
         request.send().await.expect("changed");
     }
 
     /// The weights: primary, dr.
     pub async fn weights(&self) -> [i64; 2] {
-        let reply = self.route53.list_resource_record_sets().hosted_zone_id(&self.zone).send().await.expect("listed");
+        self.weights_in(&self.zone).await
+    }
+
+    /// The weights in another zone.
+    pub async fn weights_in(&self, zone: &str) -> [i64; 2] {
+        let reply = self.route53.list_resource_record_sets().hosted_zone_id(zone).send().await.expect("listed");
         let weight = |identifier: &str| {
             let mut records = reply.resource_record_sets.iter();
             let record = records.find(|record| record.set_identifier.as_deref() == Some(identifier));
@@ -219,6 +243,20 @@ impl Regions {
         let listed = self.buckets[side].client.list_objects_v2().bucket(BUCKET[side]).send().await.expect("listed");
         let text = |text: Option<&str>| text.expect("a listed object has it").to_owned();
         listed.contents().iter().map(|object| (text(object.key()), text(object.e_tag()))).collect()
+    }
+
+    /// How many versions and delete markers every key of a bucket has.
+    pub async fn versions(&self, side: usize) -> HashMap<String, usize> {
+        let listed =
+            self.buckets[side].client.list_object_versions().bucket(BUCKET[side]).send().await.expect("listed");
+        assert_ne!(listed.is_truncated(), Some(true), "too many versions for one page");
+        let objects = listed.versions().iter().map(|version| version.key());
+        let markers = listed.delete_markers().iter().map(|marker| marker.key());
+        let mut counts = HashMap::new();
+        for key in objects.chain(markers) {
+            *counts.entry(key.expect("a key").to_owned()).or_default() += 1;
+        }
+        counts
     }
 
     /// Every object of a bucket with its body.

@@ -31,7 +31,7 @@ pub fn run(file: &Path, manifest: Option<&Path>, global: &Global) -> Ended {
             })
         },
         || text(certificate, &validated.public_key().to_string(), roots.as_deref()),
-    );
+    )?;
     Ok(if agree { Exit::Done } else { Exit::Differs })
 }
 

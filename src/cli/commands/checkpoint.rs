@@ -29,6 +29,6 @@ pub async fn run(profile: &Path, name: &str, global: &Global) -> Ended {
                     None => "the sides are not in step: no checkpoint was kept\n".to_owned(),
                 }
         },
-    );
+    )?;
     Ok(exit)
 }

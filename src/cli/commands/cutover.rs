@@ -4,37 +4,61 @@ use std::path::{Path, PathBuf};
 
 use serde_json::json;
 
-use super::{Ended, confirm, open, print, recorded};
+use super::{Ended, confirm, load, open, print, recorded, surroundings};
 use crate::cli::args::Global;
+use crate::cli::exit::{Exit, Failure};
+use crate::cli::output::tell;
 use crate::cutover::{CutoverEnd, CutoverEvent};
-use crate::session::{Action, Retreat};
+use crate::session::{Action, CutoverOutcome, retreat_unrecorded};
 
 pub async fn run(profile: &Path, certificate: Option<PathBuf>, retreat: bool, global: &Global) -> Ended {
+    if retreat {
+        return run_retreat(profile, global).await;
+    }
     let session = open(profile, global, Default::default(), Default::default())?;
-    let mut told = |event: &CutoverEvent| eprintln!("{}", words(event));
-    let (outcome, exit) = if retreat {
-        let work = async { Ok(Retreat(session.retreat(&mut told).await?)) };
-        let (Retreat(outcome), exit) = recorded(&session, Action::Retreat, work).await?;
-        (outcome, exit)
-    } else {
-        confirm(
-            global,
-            "move customers to the primary; once the primary takes their writes, going back is a new failback",
-        )?;
-        let work = async { Ok(session.cutover(certificate, &mut told).await?) };
-        recorded(&session, Action::Cutover, work).await?
-    };
-    print(
+    confirm(
         global,
-        || {
-            json!({
-                "format": 1, "command": "cutover", "profile": session.profile().name, "end": outcome.end,
-                "steps": outcome.steps,
-            })
-        },
-        || end_words(&outcome.end),
-    );
+        "move customers to the primary; once the primary takes their writes, going back is a new failback",
+    )?;
+    let mut told = |event: &CutoverEvent| tell(&words(event));
+    let work = async { Ok(session.cutover(certificate, &mut told).await?) };
+    let (outcome, exit) = recorded(&session, Action::Cutover, work).await?;
+    print_outcome(global, &session.profile().name, &outcome)?;
     Ok(exit)
+}
+
+/// Retreats at once; a journal that cannot be had, or takes nothing more, is told afterwards.
+async fn run_retreat(path: &Path, global: &Global) -> Ended {
+    let (profile, _) = load(path)?;
+    let mut told = |event: &CutoverEvent| tell(&words(event));
+    let unrecorded = match open(path, global, Default::default(), Default::default()) {
+        Ok(session) => {
+            let begun = session.begin(Action::Retreat.name());
+            let outcome = session.retreat(&mut told).await?;
+            print_outcome(global, &profile.name, &outcome)?;
+            begun.and_then(|()| session.end(Action::Retreat.name(), Exit::Done as u8)).err().map(Failure::from)
+        }
+        Err(failure) => {
+            let outcome = retreat_unrecorded(&profile, &surroundings(global), &mut told).await?;
+            print_outcome(global, &profile.name, &outcome)?;
+            Some(failure)
+        }
+    };
+    match unrecorded {
+        None => Ok(Exit::Done),
+        Some(failure) => {
+            tell("the retreat was made, but this session could not record it:");
+            Err(Failure { exit: Exit::Incomplete, ..failure })
+        }
+    }
+}
+
+fn print_outcome(global: &Global, profile: &str, outcome: &CutoverOutcome) -> Result<(), Failure> {
+    let document = || {
+        let (end, steps) = (&outcome.end, &outcome.steps);
+        json!({ "format": 1, "command": "cutover", "profile": profile, "end": end, "steps": steps })
+    };
+    print(global, document, || end_words(&outcome.end))
 }
 
 pub fn end_words(end: &CutoverEnd) -> String {

@@ -8,7 +8,7 @@ use serde_json::json;
 use super::{Ended, check, cutover, diff, plan, print, replay, verify};
 use crate::cli::args::{Command, DrillArguments, Global};
 use crate::cli::exit::{Exit, Failure};
-use crate::cli::output;
+use crate::cli::output::{self, tell};
 use crate::cli::{SystemClock, progress};
 use crate::cutover::CutoverEvent;
 use crate::drill::sandbox::{self, Lifetime, SandboxError, Stopped};
@@ -73,8 +73,8 @@ async fn rehearse(arguments: DrillArguments, global: &Global) -> Ended {
     } else {
         match drill.run(&mut teller).await {
             Err(DrillError::Sandbox(SandboxError::Unavailable(why))) => {
-                eprintln!("no servers can be had here: {why}");
-                eprintln!("going on with --in-memory: the same job on the reference stores");
+                tell(&format!("no servers can be had here: {why}"));
+                tell("going on with --in-memory: the same job on the reference stores");
                 in_memory = true;
                 drill.run_in_memory(&mut teller).await
             }
@@ -93,7 +93,7 @@ async fn rehearse(arguments: DrillArguments, global: &Global) -> Ended {
             })
         },
         || ending(faults, &report, kept.map(|folder| (folder, drill.program.as_path()))),
-    );
+    )?;
     Ok(if faults == 0 { Exit::Done } else { Exit::Differs })
 }
 

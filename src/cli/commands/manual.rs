@@ -1,10 +1,8 @@
 //! `failback completions` and `failback man`.
 
-use std::io::Write;
-
 use clap::CommandFactory;
 
-use super::Ended;
+use super::{Ended, emit};
 use crate::cli::args::Arguments;
 use crate::cli::exit::{Exit, Failure};
 
@@ -27,9 +25,6 @@ pub fn man() -> Ended {
 }
 
 fn write(text: &[u8]) -> Ended {
-    match std::io::stdout().lock().write_all(text) {
-        // A reader that has gone away (`| head`) is no failure of the command.
-        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(Failure::plain(Exit::Incomplete, error)),
-        _ => Ok(Exit::Done),
-    }
+    emit(text)?;
+    Ok(Exit::Done)
 }

@@ -22,7 +22,7 @@ use serde_json::Value as Json;
 
 use super::args::{Arguments, Command, Global};
 use super::exit::{Exit, Failure};
-use super::{SystemClock, progress};
+use super::{SystemClock, output, progress};
 use crate::plan::{Allowances, Rulings};
 use crate::profile::Profile;
 use crate::session::{self, Action, Options, Session, Surroundings};
@@ -86,14 +86,17 @@ fn open(path: &Path, global: &Global, allowances: Allowances, rulings: Rulings) 
     let (profile, text) = load(path)?;
     let folder = session_folder(&profile, global);
     let options = Options { stores: global.stores.clone(), allowances, rulings };
-    let around = Surroundings {
+    Ok(Session::open(&folder, profile, &text, options, surroundings(global))?)
+}
+
+fn surroundings(global: &Global) -> Surroundings {
+    Surroundings {
         clock: Arc::new(SystemClock),
         progress: progress::progress(global.quiet),
         memory: MemoryRegistry::new(),
         checkpoints: Path::new(HOME).join("checkpoints"),
         dial: None,
-    };
-    Ok(Session::open(&folder, profile, &text, options, around)?)
+    }
 }
 
 /// Runs a session command between its begin and end events.
@@ -108,10 +111,23 @@ async fn recorded<T: session::Exits>(
 }
 
 /// Prints a JSON document when asked for, else the text.
-fn print(global: &Global, document: impl FnOnce() -> Json, text: impl FnOnce() -> String) {
+fn print(global: &Global, document: impl FnOnce() -> Json, text: impl FnOnce() -> String) -> Result<(), Failure> {
     let output = if global.json { format!("{}\n", document()) } else { text() };
-    // A reader that has gone away (`| head`) is no failure of the command.
-    let _ = std::io::stdout().lock().write_all(output.as_bytes());
+    emit(output.as_bytes())
+}
+
+/// Writes a result to stdout, all of it or with a failure.
+fn emit(output: &[u8]) -> Result<(), Failure> {
+    let mut stdout = std::io::stdout().lock();
+    match stdout.write_all(output).and_then(|()| stdout.flush()) {
+        // A reader that has gone away (`| head`) is no failure of the command.
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+            let cause = format!("cannot write the result to stdout: {error}");
+            let hint = "what was done is done and recorded: failback report tells it; make room, then run it again";
+            Err(Failure::hinted(Exit::Incomplete, cause, hint))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Asks before something is changed: `--yes`, or `yes` typed at a terminal.
@@ -123,7 +139,7 @@ fn confirm(global: &Global, what: &str) -> Result<(), Failure> {
         let error = format!("this will {what}, and there is nobody to ask");
         return Err(Failure::hinted(Exit::Usage, error, "add --yes when that is what you want"));
     }
-    eprint!("This will {what}. Type yes to go on: ");
+    output::tell_part(&format!("This will {what}. Type yes to go on: "));
     let mut answer = String::new();
     std::io::stdin().read_line(&mut answer).map_err(|error| Failure::plain(Exit::Usage, error))?;
     match answer.trim() {

@@ -17,7 +17,7 @@ pub async fn run(profile: &Path, allowances: Allowances, decisions: Option<&Path
     let session = open(profile, global, allowances, rulings)?;
     let work = async { Ok(session.plan().await?) };
     let (outcome, exit) = recorded(&session, Action::Plan, work).await?;
-    print(global, || document(&session.profile().name, &outcome), || text(&outcome));
+    print(global, || document(&session.profile().name, &outcome), || text(&outcome))?;
     Ok(exit)
 }
 

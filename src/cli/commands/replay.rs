@@ -7,7 +7,7 @@ use serde_json::json;
 use super::{Ended, confirm, open, plan, print, recorded};
 use crate::cli::args::Global;
 use crate::cli::exit::{Exit, Failure};
-use crate::cli::output::{self, number};
+use crate::cli::output::{self, number, tell};
 use crate::plan::Allowances;
 use crate::replay::Mode;
 use crate::session::{Action, Exits, ReplayOutcome, Session};
@@ -39,17 +39,17 @@ pub async fn run(
             })
         },
         || text(&outcome),
-    );
+    )?;
     Ok(exit)
 }
 
 async fn work(session: &Session, mode: Mode, freeze: bool, global: &Global) -> Result<ReplayOutcome, Failure> {
     if freeze {
         let frozen = session.freeze().await?;
-        eprintln!("frozen: {}", frozen.evidence.detail);
+        tell(&format!("frozen: {}", frozen.evidence.detail));
         let planned = session.plan().await?;
         if !global.quiet {
-            eprint!("{}", plan::text(&planned));
+            tell(plan::text(&planned).trim_end());
         }
     }
     Ok(session.replay(mode).await?)

@@ -22,6 +22,6 @@ pub fn run(path: &Path, format: ReportFormat, global: &Global) -> Ended {
     let context = ReportContext::of(&profile, &file, &folder, SystemClock.now(), kept);
     let as_json = global.json || format == ReportFormat::Json;
     let asked = Global { json: as_json, ..global.clone() };
-    print(&asked, || json(&state, &context), || markdown(&state, &context));
+    print(&asked, || json(&state, &context), || markdown(&state, &context))?;
     Ok(Exit::Done)
 }

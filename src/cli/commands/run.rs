@@ -28,7 +28,7 @@ pub async fn run(
     let mut teller = Teller { quiet: global.quiet || global.json };
     let exit_of = |error: &crate::session::SessionError| Failure::exit_of(error);
     let led = lead(&session, &mut teller, &exit_of).await?;
-    print(global, || document(&session.profile().name, &led), || end_words(&led));
+    print(global, || document(&session.profile().name, &led), || end_words(&led))?;
     Ok(led.exit)
 }
 

@@ -24,7 +24,7 @@ pub async fn run(profile: &Path, global: &Global) -> Ended {
             })
         },
         || text(&outcome),
-    );
+    )?;
     Ok(exit)
 }
 

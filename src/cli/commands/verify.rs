@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::{Ended, confirm, open, print, recorded};
 use crate::cli::args::Global;
-use crate::cli::output::{self, number};
+use crate::cli::output::{self, number, tell};
 use crate::session::{Action, Session, UndoneOutcome, VerifyOutcome};
 
 pub async fn run(profile: &Path, freeze: bool, undone: bool, global: &Global) -> Ended {
@@ -20,7 +20,7 @@ pub async fn run(profile: &Path, freeze: bool, undone: bool, global: &Global) ->
     let work = async {
         if freeze {
             let frozen = session.freeze().await?;
-            eprintln!("frozen: {}", frozen.evidence.detail);
+            tell(&format!("frozen: {}", frozen.evidence.detail));
         }
         Ok(session.verify().await?)
     };
@@ -34,7 +34,7 @@ pub async fn run(profile: &Path, freeze: bool, undone: bool, global: &Global) ->
             })
         },
         || text(&outcome),
-    );
+    )?;
     Ok(exit)
 }
 
@@ -90,7 +90,7 @@ async fn run_undone(session: &Session, global: &Global) -> Ended {
             })
         },
         || undone_text(&outcome),
-    );
+    )?;
     Ok(exit)
 }
 
