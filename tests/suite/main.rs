@@ -16,6 +16,7 @@ mod profile;
 mod resume;
 mod rig;
 mod s3;
+mod s3_identity;
 mod scenarios;
 mod truth;
 mod twisted;
