@@ -37,6 +37,7 @@ pub mod cutover;
 pub mod diff;
 pub mod digest;
 pub mod drill;
+pub mod guide;
 pub mod journal;
 pub mod model;
 pub mod plan;

@@ -84,6 +84,9 @@ pub enum Command {
         /// What is allowed beyond the limits, for --freeze
         #[command(flatten)]
         allow: Allow,
+        /// Decisions on held items, for the plan of --freeze: as those of plan
+        #[arg(long, value_name = "FILE", requires = "freeze")]
+        decisions: Option<PathBuf>,
     },
     /// Read both sides anew and issue the parity certificate, or say why not
     Verify {
@@ -106,6 +109,20 @@ pub enum Command {
         /// Give all traffic back to DR
         #[arg(long, conflicts_with = "certificate")]
         retreat: bool,
+    },
+    /// Lead the whole session: check to cutover, stopping where a person must decide
+    Run {
+        /// The profile
+        profile: PathBuf,
+        /// Without a screen, for scripts; needs --yes
+        #[arg(long)]
+        headless: bool,
+        /// What is allowed beyond the limits
+        #[command(flatten)]
+        allow: Allow,
+        /// Decisions on held items: NDJSON of {"store", "key", "decision": "dr"|"primary"}
+        #[arg(long, value_name = "FILE")]
+        decisions: Option<PathBuf>,
     },
     /// Restore the primary's prior images, guarded by the after-images
     Undo {

@@ -5,30 +5,9 @@ use std::error::Error;
 use super::args::Global;
 use crate::journal::JournalError;
 use crate::session::SessionError;
+
+pub use crate::session::Exit;
 use crate::store::ErrorKind;
-
-/// How a command ended; the numbers are a contract.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Exit {
-    /// Done, or at parity.
-    Done = 0,
-    /// The sides differ.
-    Differs = 1,
-    /// Bad usage or a bad profile.
-    Usage = 2,
-    /// Items are held or writes were refused: a person must decide.
-    Undecided = 3,
-    /// Something could not be read or reached: never counts as parity.
-    Incomplete = 4,
-    /// Interrupted; run the same command to resume.
-    Interrupted = 5,
-}
-
-impl From<Exit> for std::process::ExitCode {
-    fn from(exit: Exit) -> Self {
-        std::process::ExitCode::from(exit as u8)
-    }
-}
 
 /// A failure on its way to the operator.
 #[derive(Debug)]
@@ -50,6 +29,13 @@ impl Failure {
     /// A failure with a hint.
     pub fn hinted(exit: Exit, error: impl Into<Box<dyn Error + Send + Sync>>, hint: impl Into<String>) -> Failure {
         Failure { exit, error: error.into(), hint: Some(hint.into()) }
+    }
+}
+
+impl Failure {
+    /// The exit code of a session's error.
+    pub fn exit_of(error: &SessionError) -> Exit {
+        judge(error).0
     }
 }
 
@@ -81,6 +67,7 @@ fn judge(error: &SessionError) -> (Exit, Option<&'static str>) {
             (Exit::Usage, None)
         }
         E::ProfileLacks { .. } => (Exit::Usage, Some("see docs/profile.md for what goes there")),
+        E::NothingWritten => (Exit::Usage, None),
         E::NoPlan => (Exit::Usage, Some("run failback plan first")),
         E::CheckpointExists { .. } => (Exit::Usage, Some("a checkpoint is never overwritten: choose another name")),
         E::PlanOutdated { .. } => {

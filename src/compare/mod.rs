@@ -197,7 +197,15 @@ pub async fn compare(
         }
     }
     let comparison = outputs.finish(pair, &primary, &dr, base_buckets.summary())?;
-    Ok(Comparison { not_checked: pair.primary.not_checked(), ..comparison })
+    Ok(Comparison { not_checked: not_checked(pair), ..comparison })
+}
+
+/// What neither side, or either of them, was looked at for.
+fn not_checked(pair: &StorePair) -> Vec<String> {
+    let mut all = pair.primary.not_checked();
+    let of_dr: Vec<String> = pair.dr.not_checked().into_iter().filter(|what| !all.contains(what)).collect();
+    all.extend(of_dr);
+    all
 }
 
 /// One bucket of both sides, and what the join made of it.

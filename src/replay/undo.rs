@@ -25,6 +25,12 @@ pub struct UndoSummary {
     pub refusals: Vec<(String, String)>,
 }
 
+/// Blocked prior images tried again together: as many as a replay tries.
+const BLOCKED_AT_ONCE: usize = 2_000;
+
+/// Blocked prior images kept in memory until they are tried again; what is beyond is refused, for the next undo.
+const BLOCKED_MAX: usize = 20_000;
+
 /// Refusals listed in a summary; the journal has all of them.
 const REFUSALS_LISTED: usize = 1_000;
 
@@ -38,23 +44,61 @@ pub async fn undo_store(context: &Context<'_>) -> Result<UndoSummary, ReplayErro
     let task = format!("undo {}", context.pair.id);
     context.progress.begin(&task, None);
     let mut after: Option<PriorImage> = None;
+    let mut blocked = Vec::new();
     loop {
         let priors = context.journal.priors(&context.pair.id, after.as_ref(), PRIORS_AT_ONCE)?;
         let Some(first) = priors.first() else { break };
         let same_phase = priors.iter().take_while(|prior| prior.phase == first.phase).count();
-        undo_batch(context, &priors[..same_phase], &mut summary).await?;
+        let found = undo_batch(context, &priors[..same_phase], &mut summary).await?;
+        let room = BLOCKED_MAX.saturating_sub(blocked.len()).min(found.len());
+        let (kept, beyond) = found.split_at(room);
+        refuse_blocked(context, beyond, &mut summary)?;
+        blocked.extend_from_slice(kept);
         context.progress.advance(&task, same_phase as u64);
         after = priors.into_iter().nth(same_phase - 1);
     }
+    retry_blocked(context, blocked, &mut summary).await?;
     context.progress.end(&task);
     Ok(summary)
 }
 
+/// A prior image that another item stands in the way of, and why.
+type Blocked = (PriorImage, String);
+
+/// Blocked items may stand in each other's way: they are tried together until none moves any more.
+async fn retry_blocked(
+    context: &Context<'_>,
+    mut blocked: Vec<Blocked>,
+    summary: &mut UndoSummary,
+) -> Result<(), ReplayError> {
+    while !blocked.is_empty() {
+        let mut left = Vec::new();
+        for together in blocked.chunks(BLOCKED_AT_ONCE) {
+            let priors: Vec<PriorImage> = together.iter().map(|(prior, _)| prior.clone()).collect();
+            left.extend(undo_batch(context, &priors, summary).await?);
+        }
+        if left.len() == blocked.len() {
+            return refuse_blocked(context, &left, summary);
+        }
+        blocked = left;
+    }
+    Ok(())
+}
+
+fn refuse_blocked(context: &Context<'_>, blocked: &[Blocked], summary: &mut UndoSummary) -> Result<(), ReplayError> {
+    let mut events = Vec::new();
+    for (prior, reason) in blocked {
+        refuse(summary, &mut events, &context.pair.id, &prior.key, reason);
+    }
+    Ok(context.journal.append(&events)?)
+}
+
+/// Restores some prior images; gives those that other items stand in the way of.
 async fn undo_batch(
     context: &Context<'_>,
     priors: &[PriorImage],
     summary: &mut UndoSummary,
-) -> Result<(), ReplayError> {
+) -> Result<Vec<Blocked>, ReplayError> {
     let store = &context.pair.id;
     let keys: Vec<Key> = priors.iter().map(|prior| prior.key.clone()).collect();
     let items = current(context, &keys, priors).await?;
@@ -77,6 +121,7 @@ async fn undo_batch(
     context.journal.append(&intents.collect::<Vec<_>>())?;
     let bodies = Arc::clone(&context.pair.primary).prior_bodies(&context.saved);
     let outcomes = restore(context, &keys, &writes, &items, &images, bodies.as_ref()).await?;
+    let mut blocked = Vec::new();
     for (at, outcome) in writes.into_iter().zip(outcomes) {
         match outcome {
             Outcome::Applied | Outcome::AlreadyApplied => {
@@ -88,11 +133,11 @@ async fn undo_batch(
                 refuse(summary, &mut events, store, &keys[at], &reason);
                 kept.extend(found_image(found).map(|found| (store.clone(), keys[at].clone(), found)));
             }
-            Outcome::Blocked { reason } => refuse(summary, &mut events, store, &keys[at], &reason),
+            Outcome::Blocked { reason } => blocked.push((priors[at].clone(), reason)),
         }
     }
     context.journal.undone(&undone, &kept, &events)?;
-    Ok(())
+    Ok(blocked)
 }
 
 /// What this session wrote, or may have written when it was interrupted.

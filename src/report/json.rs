@@ -22,7 +22,8 @@ pub fn json(state: &SessionState, context: &ReportContext) -> Json {
     let ReportContext { profile, profile_file, stores: _, disaster_at, dr_as_of, generated_at, session, .. } = context;
     let standing = Standing::of(state);
     let answer = verdict(state, context);
-    let (command, why) = next_of_report(state, context);
+    let (action, why) = next_of_report(state, context);
+    let command = action.command_line();
     let steps = steps_in_all(state);
     json!({
         "format": REPORT_FORMAT,

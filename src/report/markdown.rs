@@ -34,7 +34,8 @@ fn head(text: &mut String, state: &SessionState, context: &ReportContext) {
         (false, true) => "Yes",
         (false, false) => "No",
     };
-    let (command, why) = next_of_report(state, context);
+    let (action, why) = next_of_report(state, context);
+    let command = action.command_line();
     let command = match context.profile_file.is_empty() {
         true => command.to_owned(),
         false => command.replace("PROFILE", &context.profile_file),

@@ -184,7 +184,8 @@ fn context() -> ReportContext {
 fn head(story: &Story) -> String {
     let state = story.state();
     let answer = verdict(&state, &context());
-    let (command, why) = next_action(&state);
+    let (action, why) = next_action(&state);
+    let command = action.command_line();
     let can = if answer.can_cut_over { "yes" } else { "no" };
     let text = markdown(&state, &context());
     assert!(text.contains(&answer.sentence) && text.contains(&answer.loss) && text.contains(&why), "{text}");

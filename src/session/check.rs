@@ -5,7 +5,7 @@ use serde::Serialize;
 use super::{Result, Session, SessionError};
 use crate::journal::Event;
 use crate::model::Identity;
-use crate::store::{Finding, Level, StorePair, compare_shapes};
+use crate::store::{ErrorKind, Finding, Level, StorePair, compare_shapes};
 
 /// What preflight found of one store.
 #[derive(Debug, Clone, Serialize)]
@@ -56,6 +56,23 @@ fn finding_of(subject: &str, error: &dyn std::error::Error) -> Finding {
     Finding::new(Level::Blocker, subject, what)
 }
 
+/// A side that cannot be used, with what to do about it.
+fn unusable(subject: &str, error: &SessionError) -> Finding {
+    let finding = finding_of(subject, error);
+    let hint = match error.store_kind() {
+        Some(ErrorKind::Missing) => "check the names in the profile and the Region of that side",
+        Some(ErrorKind::Denied) => "check that side's credentials and permissions",
+        Some(kind) if kind.is_transient() => "run it again when the endpoint answers",
+        _ => return finding,
+    };
+    finding.with_hint(hint)
+}
+
+/// Whether an error leaves it open what is there: what the profile names and nobody has is known not to be there.
+fn leaves_open(error: &SessionError) -> bool {
+    error.store_kind().is_some_and(|kind| kind != ErrorKind::Missing)
+}
+
 impl Session {
     /// Looks at both sides of every chosen store, the accounts and the weights.
     ///
@@ -69,8 +86,8 @@ impl Session {
             let mut found = StoreCheck { store: store.name.clone(), primary: None, dr: None };
             match self.pair(store).await {
                 Err(error) => {
-                    outcome.complete &= error.store_kind().is_none();
-                    outcome.findings.push(finding_of(&store.name, &error));
+                    outcome.complete &= !leaves_open(&error);
+                    outcome.findings.push(unusable(&store.name, &error));
                 }
                 Ok(pair) => check_pair(&pair, &mut found, &mut outcome).await,
             }
@@ -119,8 +136,8 @@ async fn check_pair(pair: &StorePair, found: &mut StoreCheck, outcome: &mut Chec
     match shape_findings(pair).await {
         Ok(findings) => outcome.findings.extend(findings),
         Err(error) => {
-            outcome.complete = false;
-            outcome.findings.push(finding_of(&pair.id.0, &error));
+            outcome.complete &= !leaves_open(&error);
+            outcome.findings.push(unusable(&pair.id.0, &error));
         }
     }
 }

@@ -78,6 +78,9 @@ pub enum SessionError {
         /// What does not hold.
         what: String,
     },
+    /// There is nothing to compare with: this session wrote nothing.
+    #[error("this session wrote nothing, so there is nothing that could have been undone")]
+    NothingWritten,
     /// There is no plan to replay.
     #[error("this session has no plan")]
     NoPlan,

@@ -3,11 +3,13 @@
 //! Every command is a method here, for the command line, the drill and the screens alike. What happened is in the journal;
 //! [`SessionState`] is folded from it. Any method can be cut off at any instant and called again.
 
+mod action;
 mod check;
 mod checkpoint;
 mod cutover;
 mod diff;
 mod error;
+mod exit;
 mod freeze;
 mod open;
 mod planning;
@@ -19,11 +21,13 @@ mod verifying;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+pub use action::Action;
 pub use check::{CheckOutcome, StoreCheck};
 pub use checkpoint::CheckpointOutcome;
 pub use cutover::CutoverOutcome;
 pub use diff::DiffOutcome;
 pub use error::SessionError;
+pub use exit::{Exit, Exits, Retreat};
 pub use freeze::FreezeOutcome;
 pub use open::open_pair;
 pub use planning::{NewestKept, PlanOutcome, PlanSummary, StorePlan, newest_kept};
@@ -121,6 +125,24 @@ impl Session {
     /// [`SessionError`] when the journal cannot be read.
     pub fn state(&self) -> Result<SessionState> {
         Ok(SessionState::of(&self.journal)?)
+    }
+
+    /// Does the work of a command between its begin and end events.
+    ///
+    /// # Errors
+    ///
+    /// Whatever the work gives; its end is recorded with the exit code that `exit_of` gives it.
+    pub async fn recorded<T: Exits, E: From<SessionError>>(
+        &self,
+        command: &str,
+        work: impl Future<Output = std::result::Result<T, E>>,
+        exit_of: impl FnOnce(&E) -> Exit,
+    ) -> std::result::Result<T, E> {
+        self.begin(command)?;
+        let ended = work.await;
+        let exit = ended.as_ref().map_or_else(exit_of, Exits::exit);
+        self.end(command, exit as u8)?;
+        ended
     }
 
     /// Records that a command begins.

@@ -222,6 +222,19 @@ impl Session {
         newest_kept(&self.journal, limit)
     }
 
+    /// The newest plan of each store; a later plan of other stores says nothing of it.
+    pub(super) fn newest_store_plans(&self) -> Result<Vec<StorePlan>> {
+        let mut newest: Vec<StorePlan> = Vec::new();
+        for plan in self.journal.plans(usize::MAX)? {
+            for store in summary_of(&plan.summary, self.folder())?.stores {
+                if !newest.iter().any(|known| known.store == store.store) {
+                    newest.push(store);
+                }
+            }
+        }
+        if newest.is_empty() { Err(SessionError::NoPlan) } else { Ok(newest) }
+    }
+
     /// The newest plan with its summary.
     pub(super) fn latest_plan(&self) -> Result<(crate::journal::PlanRecord, PlanSummary)> {
         let record = self.journal.latest_plan()?.ok_or(SessionError::NoPlan)?;

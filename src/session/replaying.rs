@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{PlanSummary, Result, Session, SessionError};
+use super::{PlanSummary, Result, Session, SessionError, StorePlan};
 use crate::digest::manifest::{Manifest, ManifestError};
 use crate::journal::{Event, StepState};
 use crate::model::{Digest, Side, StoreId};
@@ -73,7 +73,7 @@ impl Session {
     /// [`SessionError::PlanOutdated`] when a resource is another than the plan was made for.
     pub async fn replay(&self, mode: Mode) -> Result<ReplayOutcome> {
         let (record, summary) = self.latest_plan()?;
-        let pairs = self.bound_pairs(&summary).await?;
+        let pairs = self.bound_pairs(&summary.stores).await?;
         if mode == Mode::Apply {
             self.keep_baseline(&summary)?;
         }
@@ -92,15 +92,15 @@ impl Session {
         Ok(ReplayOutcome { plan: record.id, applied: mode == Mode::Apply, stores, held: summary.held() })
     }
 
-    /// Restores every prior image, guarded by the after-images.
+    /// Restores every prior image of every store that was planned for, guarded by the after-images.
     ///
     /// # Errors
     ///
     /// [`SessionError`]: what was not restored is looked at again by the next undo.
     pub async fn undo(&self) -> Result<UndoOutcome> {
-        let (_, summary) = self.latest_plan()?;
+        let planned = self.newest_store_plans()?;
         let mut outcome = UndoOutcome { stores: Vec::new() };
-        for pair in &self.bound_pairs(&summary).await? {
+        for pair in &self.bound_pairs(&planned).await? {
             let undone = undo_store(&self.context(pair)).await?;
             outcome.stores.push((pair.id.clone(), undone));
         }
@@ -117,9 +117,9 @@ impl Session {
     }
 
     /// Connects the plan's stores and makes sure that they are the resources it was made for.
-    async fn bound_pairs(&self, summary: &PlanSummary) -> Result<Vec<StorePair>> {
+    async fn bound_pairs(&self, planned: &[StorePlan]) -> Result<Vec<StorePair>> {
         let mut pairs = Vec::new();
-        for planned in &summary.stores {
+        for planned in planned {
             if !self.options.stores.is_empty() && !self.options.stores.contains(&planned.store.0) {
                 continue;
             }
@@ -156,6 +156,11 @@ impl Session {
             copied.map_err(|source| SessionError::File { path: baseline, source })?;
         }
         Ok(())
+    }
+
+    /// Whether this session may have written to a store's primary.
+    pub(super) fn was_replayed(&self, store: &StoreId) -> bool {
+        self.baseline_folder(store).exists()
     }
 
     fn baseline_folder(&self, store: &StoreId) -> std::path::PathBuf {

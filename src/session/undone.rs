@@ -32,10 +32,15 @@ impl Session {
     ///
     /// # Errors
     ///
-    /// [`SessionError`] when there is no baseline or the primary cannot be read.
+    /// [`SessionError::NothingWritten`] when no replay began; others when a baseline or the primary cannot be read.
     pub async fn verify_undone(&self) -> Result<UndoneOutcome> {
         let mut outcome = UndoneOutcome { stores: Vec::new() };
-        for store in self.chosen() {
+        let replayed = |store: &&StoreProfile| self.was_replayed(&StoreId(store.name.clone()));
+        let written: Vec<&StoreProfile> = self.chosen().into_iter().filter(replayed).collect();
+        if written.is_empty() {
+            return Err(SessionError::NothingWritten);
+        }
+        for store in written {
             let pair = self.pair(store).await?;
             let id = pair.id.clone();
             let damaged = |source| SessionError::Compare(CompareError::Manifest { store: id.clone(), source });

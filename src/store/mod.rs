@@ -23,7 +23,7 @@ use futures_util::stream::BoxStream;
 
 pub use body::{BodySource, BodyStream, NoBodies};
 pub use error::{ErrorKind, StoreError};
-pub use finding::{Finding, Level, Shape, compare_shapes};
+pub use finding::{Finding, Level, Shape, WHOLE, compare_shapes};
 pub use write::{Counter, Expected, GuardedWrite, Outcome, Wanted};
 
 use crate::model::{Identity, Item, Key, Leaf, StoreId, StoreKind, Timestamp};

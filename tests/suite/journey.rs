@@ -267,6 +267,24 @@ async fn what_changes_between_plan_and_replay_is_refused_or_stale() {
 }
 
 #[tokio::test]
+async fn stores_planned_apart_are_undone_together() {
+    let Some(regions) = Regions::start().await else { return };
+    let home = struck(&regions).await;
+    home.run("verify p.toml --undone").exits(2).says("wrote nothing");
+    let before = (regions.rows(PRIMARY).await, regions.objects(PRIMARY).await);
+    for store in ["sensors", "maps"] {
+        home.run(&format!("plan p.toml --store {store}"));
+        home.run("replay p.toml --apply --yes");
+    }
+    assert_ne!(regions.rows(PRIMARY).await, before.0);
+    assert_ne!(regions.objects(PRIMARY).await, before.1);
+    home.run("undo p.toml --yes").exits(0);
+    assert_eq!((regions.rows(PRIMARY).await, regions.objects(PRIMARY).await), before);
+    let undone = home.run("verify p.toml --undone --json").exits(0).json();
+    assert_eq!(undone["stores"].as_array().map(Vec::len), Some(2), "{undone}");
+}
+
+#[tokio::test]
 async fn an_empty_dr_and_a_recreated_table_stop_the_plan() {
     let Some(regions) = Regions::start().await else { return };
     let home = Home::new();

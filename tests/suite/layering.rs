@@ -20,6 +20,7 @@ const IMPORTS: &[(&str, &[&str])] = &[
     ("cutover", &["model", "profile", "journal", "verify", "store"]),
     ("session", BELOW_SESSION),
     ("report", BELOW_REPORT),
+    ("guide", BELOW_GUIDE),
     ("drill", BELOW_DRILL),
     ("tui", ALL),
     ("cli", ALL),
@@ -32,13 +33,17 @@ const BELOW_REPORT: &[&str] = &[
     "model", "profile", "digest", "store", "diff", "compare", "plan", "journal", "replay", "verify", "cutover",
     "session",
 ];
-const BELOW_DRILL: &[&str] = &[
+const BELOW_GUIDE: &[&str] = &[
     "model", "profile", "digest", "store", "diff", "compare", "plan", "journal", "replay", "verify", "cutover",
     "session", "report",
 ];
+const BELOW_DRILL: &[&str] = &[
+    "model", "profile", "digest", "store", "diff", "compare", "plan", "journal", "replay", "verify", "cutover",
+    "session", "report", "guide",
+];
 const ALL: &[&str] = &[
     "model", "profile", "digest", "store", "diff", "compare", "plan", "journal", "replay", "verify", "cutover",
-    "session", "report", "drill", "tui", "cli",
+    "session", "report", "guide", "drill", "tui", "cli",
 ];
 
 /// Code that only computes: a folder, or one file.
@@ -51,6 +56,7 @@ const PURE: &[&str] = &[
     "plan/",
     "report/",
     "cutover/next_move.rs",
+    "guide/course.rs",
 ];
 
 /// Names of what reads clocks, files, networks or processes, or waits for any of them.

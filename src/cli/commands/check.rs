@@ -8,12 +8,12 @@ use super::{Ended, open, print, recorded};
 use crate::cli::args::Global;
 use crate::cli::exit::Exit;
 use crate::cli::output;
-use crate::session::CheckOutcome;
+use crate::session::{Action, CheckOutcome, Exits};
 
 pub async fn run(profile: &Path, global: &Global) -> Ended {
     let session = open(profile, global, Default::default(), Default::default())?;
     let work = async { Ok(session.check().await?) };
-    let (outcome, exit) = recorded(&session, "check", work, exit_of).await?;
+    let (outcome, exit) = recorded(&session, Action::Check, work).await?;
     let name = &session.profile().name;
     print(
         global,
@@ -29,14 +29,6 @@ pub async fn run(profile: &Path, global: &Global) -> Ended {
     Ok(exit)
 }
 
-fn exit_of(outcome: &CheckOutcome) -> Exit {
-    match (outcome.complete, outcome.is_blocked()) {
-        (false, _) => Exit::Incomplete,
-        (true, true) => Exit::Usage,
-        (true, false) => Exit::Done,
-    }
-}
-
 pub fn text(outcome: &CheckOutcome) -> String {
     let mut text = String::new();
     for store in &outcome.stores {
@@ -49,7 +41,7 @@ pub fn text(outcome: &CheckOutcome) -> String {
         text += &format!("weights today: primary {primary}, dr {dr}, TTL {ttl} s\n");
     }
     text += &output::findings(&outcome.findings);
-    text += match exit_of(outcome) {
+    text += match outcome.exit() {
         Exit::Done => "ready: nothing blocks\n",
         Exit::Incomplete => "not everything could be looked at\n",
         _ => "blocked: see above\n",

@@ -6,15 +6,13 @@ use serde_json::json;
 
 use super::{Ended, open, print, recorded};
 use crate::cli::args::Global;
-use crate::cli::exit::Exit;
 use crate::cli::output;
-use crate::session::CheckpointOutcome;
+use crate::session::Action;
 
 pub async fn run(profile: &Path, name: &str, global: &Global) -> Ended {
     let session = open(profile, global, Default::default(), Default::default())?;
     let work = async { Ok(session.checkpoint(name).await?) };
-    let exit_of = |outcome: &CheckpointOutcome| if outcome.folder.is_some() { Exit::Done } else { Exit::Differs };
-    let (outcome, exit) = recorded(&session, "checkpoint", work, exit_of).await?;
+    let (outcome, exit) = recorded(&session, Action::Checkpoint, work).await?;
     print(
         global,
         || {

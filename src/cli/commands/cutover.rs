@@ -6,24 +6,23 @@ use serde_json::json;
 
 use super::{Ended, confirm, open, print, recorded};
 use crate::cli::args::Global;
-use crate::cli::exit::Exit;
 use crate::cutover::{CutoverEnd, CutoverEvent};
-use crate::session::CutoverOutcome;
+use crate::session::{Action, Retreat};
 
 pub async fn run(profile: &Path, certificate: Option<PathBuf>, retreat: bool, global: &Global) -> Ended {
     let session = open(profile, global, Default::default(), Default::default())?;
     let mut told = |event: &CutoverEvent| eprintln!("{}", words(event));
-    let command = if retreat { "cutover --retreat" } else { "cutover" };
     let (outcome, exit) = if retreat {
-        let work = async { Ok(session.retreat(&mut told).await?) };
-        recorded(&session, command, work, |_| Exit::Done).await?
+        let work = async { Ok(Retreat(session.retreat(&mut told).await?)) };
+        let (Retreat(outcome), exit) = recorded(&session, Action::Retreat, work).await?;
+        (outcome, exit)
     } else {
         confirm(
             global,
             "move customers to the primary; once the primary takes their writes, going back is a new failback",
         )?;
         let work = async { Ok(session.cutover(certificate, &mut told).await?) };
-        recorded(&session, command, work, exit_of).await?
+        recorded(&session, Action::Cutover, work).await?
     };
     print(
         global,
@@ -36,13 +35,6 @@ pub async fn run(profile: &Path, certificate: Option<PathBuf>, retreat: bool, gl
         || end_words(&outcome.end),
     );
     Ok(exit)
-}
-
-fn exit_of(outcome: &CutoverOutcome) -> Exit {
-    match outcome.end {
-        CutoverEnd::Done => Exit::Done,
-        CutoverEnd::Retreated { .. } | CutoverEnd::Drifted { .. } | CutoverEnd::Stopped { .. } => Exit::Undecided,
-    }
 }
 
 pub fn end_words(end: &CutoverEnd) -> String {

@@ -6,15 +6,13 @@ use serde_json::json;
 
 use super::{Ended, open, print, recorded};
 use crate::cli::args::Global;
-use crate::cli::exit::Exit;
 use crate::cli::output;
-use crate::session::DiffOutcome;
+use crate::session::{Action, DiffOutcome};
 
 pub async fn run(profile: &Path, global: &Global) -> Ended {
     let session = open(profile, global, Default::default(), Default::default())?;
     let work = async { Ok(session.diff().await?) };
-    let exit_of = |outcome: &DiffOutcome| if outcome.at_parity() { Exit::Done } else { Exit::Differs };
-    let (outcome, exit) = recorded(&session, "diff", work, exit_of).await?;
+    let (outcome, exit) = recorded(&session, Action::Diff, work).await?;
     print(
         global,
         || {

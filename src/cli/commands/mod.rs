@@ -10,6 +10,7 @@ mod manual;
 mod plan;
 mod replay;
 mod report;
+mod run;
 mod undo;
 mod verify;
 
@@ -24,7 +25,7 @@ use super::exit::{Exit, Failure};
 use super::{SystemClock, progress};
 use crate::plan::{Allowances, Rulings};
 use crate::profile::Profile;
-use crate::session::{Options, Session, Surroundings};
+use crate::session::{self, Action, Options, Session, Surroundings};
 use crate::store::memory::MemoryRegistry;
 
 /// What a command gives.
@@ -39,12 +40,15 @@ pub async fn run(arguments: Arguments) -> Ended {
         Command::Plan { profile, allow, decisions } => {
             plan::run(&profile, allow.into(), decisions.as_deref(), &global).await
         }
-        Command::Replay { profile, apply, freeze, allow } => {
-            replay::run(&profile, apply, freeze, allow.into(), &global).await
+        Command::Replay { profile, apply, freeze, allow, decisions } => {
+            replay::run(&profile, apply, freeze, (allow.into(), decisions.as_deref()), &global).await
         }
         Command::Verify { profile, freeze, undone } => verify::run(&profile, freeze, undone, &global).await,
         Command::Cutover { profile, certificate, retreat } => {
             cutover::run(&profile, certificate, retreat, &global).await
+        }
+        Command::Run { profile, headless, allow, decisions } => {
+            run::run(&profile, headless, allow.into(), decisions.as_deref(), &global).await
         }
         Command::Undo { profile } => undo::run(&profile, &global).await,
         Command::Report { profile, format } => report::run(&profile, format, &global),
@@ -93,24 +97,14 @@ fn open(path: &Path, global: &Global, allowances: Allowances, rulings: Rulings) 
 }
 
 /// Runs a session command between its begin and end events.
-async fn recorded<T>(
+async fn recorded<T: session::Exits>(
     session: &Session,
-    command: &str,
+    action: Action,
     work: impl Future<Output = Result<T, Failure>>,
-    exit_of: impl Fn(&T) -> Exit,
 ) -> Result<(T, Exit), Failure> {
-    session.begin(command)?;
-    match work.await {
-        Ok(outcome) => {
-            let exit = exit_of(&outcome);
-            session.end(command, exit as u8)?;
-            Ok((outcome, exit))
-        }
-        Err(failure) => {
-            session.end(command, failure.exit as u8)?;
-            Err(failure)
-        }
-    }
+    let outcome = session.recorded(action.name(), work, |failure| failure.exit).await?;
+    let exit = outcome.exit();
+    Ok((outcome, exit))
 }
 
 /// Prints a JSON document when asked for, else the text.

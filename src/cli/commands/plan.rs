@@ -10,19 +10,15 @@ use crate::cli::args::Global;
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::output::{self, number};
 use crate::plan::{Allowances, Ruling, Rulings};
-use crate::session::PlanOutcome;
+use crate::session::{Action, PlanOutcome};
 
 pub async fn run(profile: &Path, allowances: Allowances, decisions: Option<&Path>, global: &Global) -> Ended {
     let rulings = decisions.map(read_rulings).transpose()?.unwrap_or_default();
     let session = open(profile, global, allowances, rulings)?;
     let work = async { Ok(session.plan().await?) };
-    let (outcome, exit) = recorded(&session, "plan", work, exit_of).await?;
+    let (outcome, exit) = recorded(&session, Action::Plan, work).await?;
     print(global, || document(&session.profile().name, &outcome), || text(&outcome));
     Ok(exit)
-}
-
-pub fn exit_of(outcome: &PlanOutcome) -> Exit {
-    if outcome.summary.held() > 0 { Exit::Undecided } else { Exit::Done }
 }
 
 fn document(profile: &str, outcome: &PlanOutcome) -> Json {
@@ -78,7 +74,7 @@ struct DecisionLine {
     decision: Ruling,
 }
 
-fn read_rulings(path: &Path) -> Result<Rulings, Failure> {
+pub fn read_rulings(path: &Path) -> Result<Rulings, Failure> {
     let name = path.display();
     let text = std::fs::read_to_string(path)
         .map_err(|error| Failure::plain(Exit::Usage, format!("cannot read decisions {name}: {error}")))?;

@@ -10,19 +10,25 @@ use crate::cli::exit::{Exit, Failure};
 use crate::cli::output::{self, number};
 use crate::plan::Allowances;
 use crate::replay::Mode;
-use crate::session::{ReplayOutcome, Session};
-use crate::store::Level;
+use crate::session::{Action, Exits, ReplayOutcome, Session};
 
-pub async fn run(profile: &Path, apply: bool, freeze: bool, allowances: Allowances, global: &Global) -> Ended {
-    let session = open(profile, global, allowances, Default::default())?;
+pub async fn run(
+    profile: &Path,
+    apply: bool,
+    freeze: bool,
+    (allowances, decisions): (Allowances, Option<&Path>),
+    global: &Global,
+) -> Ended {
+    let rulings = decisions.map(plan::read_rulings).transpose()?.unwrap_or_default();
+    let session = open(profile, global, allowances, rulings)?;
     if freeze {
         confirm(global, "stop writes in DR, plan anew and write to the primary")?;
     } else if apply {
         confirm(global, "write to the primary")?;
     }
     let mode = if apply { Mode::Apply } else { Mode::DryRun };
-    let command = if apply { "replay --apply" } else { "replay" };
-    let (outcome, exit) = recorded(&session, command, work(&session, mode, freeze, global), exit_of).await?;
+    let action = if apply { Action::Replay } else { Action::DryRun };
+    let (outcome, exit) = recorded(&session, action, work(&session, mode, freeze, global)).await?;
     print(
         global,
         || {
@@ -49,18 +55,6 @@ async fn work(session: &Session, mode: Mode, freeze: bool, global: &Global) -> R
     Ok(session.replay(mode).await?)
 }
 
-fn exit_of(outcome: &ReplayOutcome) -> Exit {
-    let blocked = |finding: &crate::store::Finding| finding.level == Level::Blocker;
-    let findings = outcome.stores.iter().any(|store| store.run.findings.iter().any(blocked));
-    if outcome.refused() > 0 || outcome.held > 0 || findings {
-        Exit::Undecided
-    } else if outcome.stale() > 0 {
-        Exit::Differs
-    } else {
-        Exit::Done
-    }
-}
-
 pub fn text(outcome: &ReplayOutcome) -> String {
     let written = if outcome.applied { "applied" } else { "would apply" };
     let header = ["store", written, "already", "refused", "stale", "counters"];
@@ -85,7 +79,7 @@ pub fn text(outcome: &ReplayOutcome) -> String {
     if outcome.held > 0 {
         text += &format!("{} items are held for a person\n", number(outcome.held));
     }
-    text += match (outcome.applied, exit_of(outcome)) {
+    text += match (outcome.applied, outcome.exit()) {
         (false, _) => "a dry run: nothing was written; next: failback replay --apply\n",
         (true, Exit::Done) => "next: failback plan for what came since, or replay --apply --freeze, then verify\n",
         (true, _) => "",

@@ -6,16 +6,14 @@ use serde_json::json;
 
 use super::{Ended, confirm, open, print, recorded};
 use crate::cli::args::Global;
-use crate::cli::exit::Exit;
 use crate::cli::output::{self, number};
-use crate::session::UndoOutcome;
+use crate::session::{Action, UndoOutcome};
 
 pub async fn run(profile: &Path, global: &Global) -> Ended {
     let session = open(profile, global, Default::default(), Default::default())?;
     confirm(global, "restore the primary to what it was before the replay")?;
     let work = async { Ok(session.undo().await?) };
-    let exit_of = |outcome: &UndoOutcome| if outcome.refused() > 0 { Exit::Undecided } else { Exit::Done };
-    let (outcome, exit) = recorded(&session, "undo", work, exit_of).await?;
+    let (outcome, exit) = recorded(&session, Action::Undo, work).await?;
     print(
         global,
         || {
@@ -25,22 +23,24 @@ pub async fn run(profile: &Path, global: &Global) -> Ended {
                 "refused": outcome.refused(), "stores": stores.collect::<Vec<_>>(),
             })
         },
-        || {
-            let rows: Vec<Vec<String>> = outcome
-                .stores
-                .iter()
-                .map(|(store, undone)| {
-                    let numbers = [undone.restored, undone.already, undone.refused].map(number);
-                    [vec![store.to_string()], numbers.to_vec()].concat()
-                })
-                .collect();
-            let mut text = output::table(&["store", "restored", "already", "refused"], &rows);
-            text += match outcome.refused() {
-                0 => "next: failback verify --undone proves that the primary is what it was\n",
-                _ => "refused items changed since the replay and were left as they are\n",
-            };
-            text
-        },
+        || text(&outcome),
     );
     Ok(exit)
+}
+
+pub fn text(outcome: &UndoOutcome) -> String {
+    let rows: Vec<Vec<String>> = outcome
+        .stores
+        .iter()
+        .map(|(store, undone)| {
+            let numbers = [undone.restored, undone.already, undone.refused].map(number);
+            [vec![store.to_string()], numbers.to_vec()].concat()
+        })
+        .collect();
+    let mut text = output::table(&["store", "restored", "already", "refused"], &rows);
+    text += match outcome.refused() {
+        0 => "next: failback verify --undone proves that the primary is what it was\n",
+        _ => "refused items were left as they are: they changed since the replay, or others stand in their way\n",
+    };
+    text
 }

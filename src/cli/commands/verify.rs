@@ -6,9 +6,8 @@ use serde_json::json;
 
 use super::{Ended, confirm, open, print, recorded};
 use crate::cli::args::Global;
-use crate::cli::exit::Exit;
 use crate::cli::output::{self, number};
-use crate::session::{Session, UndoneOutcome, VerifyOutcome};
+use crate::session::{Action, Session, UndoneOutcome, VerifyOutcome};
 
 pub async fn run(profile: &Path, freeze: bool, undone: bool, global: &Global) -> Ended {
     let session = open(profile, global, Default::default(), Default::default())?;
@@ -25,8 +24,7 @@ pub async fn run(profile: &Path, freeze: bool, undone: bool, global: &Global) ->
         }
         Ok(session.verify().await?)
     };
-    let exit_of = |outcome: &VerifyOutcome| if outcome.at_parity() { Exit::Done } else { Exit::Differs };
-    let (outcome, exit) = recorded(&session, "verify", work, exit_of).await?;
+    let (outcome, exit) = recorded(&session, Action::Verify, work).await?;
     print(
         global,
         || {
@@ -80,8 +78,7 @@ pub fn text(outcome: &VerifyOutcome) -> String {
 
 async fn run_undone(session: &Session, global: &Global) -> Ended {
     let work = async { Ok(session.verify_undone().await?) };
-    let exit_of = |outcome: &UndoneOutcome| if outcome.is_as_before() { Exit::Done } else { Exit::Differs };
-    let (outcome, exit) = recorded(session, "verify --undone", work, exit_of).await?;
+    let (outcome, exit) = recorded(session, Action::VerifyUndone, work).await?;
     print(
         global,
         || {
@@ -92,13 +89,15 @@ async fn run_undone(session: &Session, global: &Global) -> Ended {
                 "undone": outcome.is_as_before(), "stores": stores.collect::<Vec<_>>(),
             })
         },
-        || {
-            let line = |(store, before, now): &(crate::model::StoreId, crate::model::Digest, crate::model::Digest)| {
-                let word = if before == now { "as before" } else { "DIFFERS from before" };
-                format!("{store}: {word}, root {now}\n")
-            };
-            outcome.stores.iter().map(line).collect()
-        },
+        || undone_text(&outcome),
     );
     Ok(exit)
+}
+
+pub fn undone_text(outcome: &UndoneOutcome) -> String {
+    let line = |(store, before, now): &(crate::model::StoreId, crate::model::Digest, crate::model::Digest)| {
+        let word = if before == now { "as before" } else { "DIFFERS from before" };
+        format!("{store}: {word}, root {now}\n")
+    };
+    outcome.stores.iter().map(line).collect()
 }

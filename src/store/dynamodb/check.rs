@@ -45,7 +45,7 @@ impl DynamoDbStore {
         };
         advisory.insert("point-in-time recovery".into(), recovery.into());
         let binding = BTreeMap::from([("key schema".to_owned(), key.collect::<Vec<_>>().join(", "))]);
-        Ok(Shape { binding, advisory })
+        Ok(Shape { binding, advisory, ..Shape::default() })
     }
 
     /// Collects what an operator should know of this table before relying on it.

@@ -189,13 +189,28 @@ impl Writer<'_> {
     /// A write must not change rows that no one asked to change: those that follow their parent by themselves. The lock on
     /// the parent keeps new children from coming before the transaction ends.
     pub(super) async fn write(&self, job: &Job<'_>, task: &Task) -> std::result::Result<(), Failure> {
+        self.nothing_follows(job, task).await?;
+        Ok(statement::write(self.client, job, task).await?)
+    }
+
+    /// Has a row give up the unique values that are to change, for as long as the transaction takes.
+    pub(super) async fn park(&self, job: &Job<'_>, task: &Task) -> std::result::Result<(), Failure> {
+        let Task::Update(changed) = task else { return Err(Failure::Blocked("it cannot leave".into())) };
+        self.nothing_follows(job, task).await?;
+        match statement::park(self.client, job, changed).await? {
+            true => Ok(()),
+            false => Err(Failure::Blocked("no other value of its type is known to be free".into())),
+        }
+    }
+
+    async fn nothing_follows(&self, job: &Job<'_>, task: &Task) -> std::result::Result<(), Failure> {
         for reference in self.followers(job, task) {
             if statement::has_children(self.client, job, reference).await? {
                 let what = format!("rows of {} would follow it by {}", reference.child_name, reference.name);
                 return Err(Failure::Blocked(what));
             }
         }
-        Ok(statement::write(self.client, job, task).await?)
+        Ok(())
     }
 
     /// The foreign keys by which rows would follow, were this task carried out; none under the replica role.

@@ -1,6 +1,6 @@
 //! Which tables are covered, and what their columns, keys and references are.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use tokio_postgres::types::Type;
@@ -32,6 +32,8 @@ pub(super) struct Column {
     pub(super) collation: Option<String>,
     pub(super) default: Option<String>,
     pub(super) labels: Option<String>,
+    /// Whether a unique index holds it, by itself or within an expression.
+    pub(super) is_unique: bool,
 }
 
 impl Column {
@@ -60,7 +62,6 @@ pub(super) struct Table {
     pub(super) quoted: String,
     pub(super) is_partitioned: bool,
     pub(super) is_unlogged: bool,
-    pub(super) has_row_security: bool,
     pub(super) columns: Vec<Column>,
     /// Empty where there is no primary key.
     pub(super) key: Vec<KeyColumn>,
@@ -120,16 +121,18 @@ pub(super) struct Catalog {
     by_name: BTreeMap<String, usize>,
     pub(super) foreign_keys: Vec<ForeignKey>,
     pub(super) deferrable: Vec<DeferrableUnique>,
-    /// Tables with triggers of their own, by oid.
-    pub(super) triggered: Vec<u32>,
+    /// Whether the database holds large objects, which are not compared.
+    pub(super) has_large_objects: bool,
     /// Patterns that match no table.
     pub(super) idle_patterns: Vec<String>,
     /// Matching tables without a column, which hold nothing that can be compared.
     pub(super) empty_tables: Vec<String>,
+    /// Tables that no pattern matches.
+    pub(super) uncovered: Vec<String>,
 }
 
 const TABLES: &str = "SELECT c.oid, n.nspname::text, c.relname::text, c.relkind = 'p', c.relpersistence = 'u',
-  c.relrowsecurity, greatest(c.reltuples, 0)::bigint,
+  greatest(c.reltuples, 0)::bigint,
   (CASE WHEN c.relkind = 'p' THEN coalesce((SELECT max(pg_relation_size(t.relid)) FROM pg_partition_tree(c.oid) t
      WHERE t.isleaf AND t.relid::oid <> c.oid), 0) ELSE pg_relation_size(c.oid) END
     / current_setting('block_size')::bigint)::bigint,
@@ -144,7 +147,10 @@ const COLUMNS: &str = "SELECT a.attrelid, a.attnum, a.attname::text, format_type
   CASE WHEN a.attcollation <> 0 THEN (SELECT l.collname::text FROM pg_collation l WHERE l.oid = a.attcollation) END,
   pg_get_expr(d.adbin, d.adrelid),
   (SELECT string_agg(quote_literal(e.enumlabel), ',' ORDER BY e.enumsortorder) FROM pg_enum e
-    WHERE e.enumtypid = coalesce(nullif(t.typelem, 0), a.atttypid))
+    WHERE e.enumtypid = coalesce(nullif(t.typelem, 0), a.atttypid)),
+  EXISTS (SELECT 1 FROM pg_index i WHERE i.indrelid = a.attrelid AND i.indisunique AND (a.attnum = ANY(i.indkey)
+    OR EXISTS (SELECT 1 FROM pg_depend d WHERE d.classid = 'pg_class'::regclass AND d.objid = i.indexrelid
+     AND d.refclassid = 'pg_class'::regclass AND d.refobjid = a.attrelid AND d.refobjsubid = a.attnum)))
  FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid
   LEFT JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
  WHERE a.attrelid = ANY($1) AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attrelid, a.attnum";
@@ -177,8 +183,7 @@ const DEFERRABLE: &str = "SELECT u.conname::text, u.conrelid,
     JOIN pg_attribute a ON a.attrelid = u.conrelid AND a.attnum = k.num)
  FROM pg_constraint u WHERE u.contype IN ('u', 'p') AND u.condeferrable AND u.conrelid = ANY($1) ORDER BY 2, 1";
 
-const TRIGGERED: &str =
-    "SELECT DISTINCT tgrelid FROM pg_trigger WHERE NOT tgisinternal AND tgrelid = ANY($1) ORDER BY 1";
+const LARGE_OBJECTS: &str = "SELECT EXISTS (SELECT 1 FROM pg_largeobject_metadata)";
 
 /// Reads the catalog of all tables that match a pattern.
 pub(super) async fn load(client: &Client, patterns: &[String]) -> Result<Catalog> {
@@ -194,7 +199,10 @@ pub(super) async fn load(client: &Client, patterns: &[String]) -> Result<Catalog
         .filter(|pattern| !tables.iter().any(|table| names::matches(pattern, &table.name)))
         .cloned()
         .collect();
-    tables.retain(|table| patterns.iter().any(|pattern| names::matches(pattern, &table.name)));
+    let is_covered = |table: &Table| patterns.iter().any(|pattern| names::matches(pattern, &table.name));
+    let uncovered = tables.iter().filter(|table| !is_covered(table)).map(|table| table.name.clone()).collect();
+    tables.retain(is_covered);
+    require_names(&tables)?;
     let oids: Vec<u32> = tables.iter().map(|table| table.oid).collect();
     let ask = async |sql: &str| client.query_typed(sql, &[(&oids, Type::OID_ARRAY)]).await.map_err(failed);
     for row in ask(COLUMNS).await? {
@@ -213,11 +221,23 @@ pub(super) async fn load(client: &Client, patterns: &[String]) -> Result<Catalog
         .iter()
         .map(|row| DeferrableUnique { name: row.get(0), table: row.get(1), columns: row.get(2) })
         .collect();
-    let triggered = ask(TRIGGERED).await?.iter().map(|row| row.get(0)).collect();
+    let has_large_objects = client.query_typed_one(LARGE_OBJECTS, &[]).await.map_err(failed)?.get(0);
     rank(&mut tables, &foreign_keys);
     let by_name = tables.iter().enumerate().map(|(at, table)| (table.name.clone(), at)).collect();
     let tables = tables.into_iter().map(Arc::new).collect();
-    Ok(Catalog { tables, by_name, foreign_keys, deferrable, triggered, idle_patterns, empty_tables })
+    Ok(Catalog { tables, by_name, foreign_keys, deferrable, has_large_objects, idle_patterns, empty_tables, uncovered })
+}
+
+/// A key names its table as `schema.table`, unquoted: with dots in names, two tables may go by one name.
+fn require_names(tables: &[Table]) -> Result<()> {
+    let mut seen = BTreeSet::new();
+    match tables.iter().find(|table| !seen.insert(&table.name)) {
+        None => Ok(()),
+        Some(table) => {
+            let what = format!("two tables go by the name {}, for there are dots in their names", table.name);
+            Err(StoreError::new(ErrorKind::Unfit, what))
+        }
+    }
 }
 
 fn table_of(row: &Row) -> Table {
@@ -229,10 +249,9 @@ fn table_of(row: &Row) -> Table {
         schema,
         is_partitioned: row.get(3),
         is_unlogged: row.get(4),
-        has_row_security: row.get(5),
-        rows: row.get::<_, i64>(6).unsigned_abs(),
-        pages: row.get::<_, i64>(7).unsigned_abs(),
-        is_key_deferrable: row.get(8),
+        rows: row.get::<_, i64>(5).unsigned_abs(),
+        pages: row.get::<_, i64>(6).unsigned_abs(),
+        is_key_deferrable: row.get(7),
         columns: Vec::new(),
         key: Vec::new(),
         rank: 0,
@@ -258,6 +277,7 @@ fn column_of(row: &Row) -> Column {
         collation: row.get(8),
         default: row.get(9),
         labels: row.get(10),
+        is_unique: row.get(11),
     }
 }
 

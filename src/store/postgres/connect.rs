@@ -10,6 +10,7 @@ use tokio_postgres::{Client, Config, NoTls};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use super::fault;
+use crate::model::Side;
 use crate::profile::{DatabaseProfile, SideProfile, TlsMode};
 use crate::store::{ErrorKind, Result, StoreError, aws};
 
@@ -42,8 +43,7 @@ impl DatabaseProfile {
 pub(super) struct Target {
     config: Config,
     tls: Option<MakeRustlsConnect>,
-    /// Whether every transaction is read-only: true of every side but the primary.
-    pub(super) read_only: bool,
+    side: Side,
     /// `host:port/database`, for people.
     pub(super) place: String,
     /// The resource id RDS gives, where it was asked.
@@ -52,7 +52,7 @@ pub(super) struct Target {
 
 impl Target {
     /// Resolves a profile; asks RDS where it names an instance or a cluster.
-    pub(super) async fn resolve(reached: &SideProfile, database: &DatabaseProfile, read_only: bool) -> Result<Target> {
+    pub(super) async fn resolve(reached: &SideProfile, database: &DatabaseProfile, side: Side) -> Result<Target> {
         let (mut config, rds_id) = match (&database.url, &database.instance, &database.cluster) {
             (Some(url), None, None) => (config_of(url)?, None),
             (None, Some(instance), None) => instance_endpoint(reached, instance).await?,
@@ -78,12 +78,17 @@ impl Target {
         config.ssl_mode(if encrypted { SslMode::Require } else { SslMode::Disable });
         let tls = if encrypted { Some(tls()?) } else { None };
         let place = place_of(&config);
-        Ok(Target { config, tls, read_only, place, rds_id })
+        Ok(Target { config, tls, side, place, rds_id })
+    }
+
+    /// Whether every transaction is read-only: true of every side but the primary.
+    pub(super) fn is_read_only(&self) -> bool {
+        self.side != Side::Primary
     }
 
     /// Opens one connection with every session setting pinned.
     pub(super) async fn open(&self) -> Result<Client> {
-        let what = || format!("cannot connect to postgres {}", self.place);
+        let what = || format!("cannot connect to {}, postgres {}", self.side, self.place);
         let client = match &self.tls {
             Some(tls) => {
                 let (client, connection) =
@@ -98,7 +103,7 @@ impl Target {
                 client
             }
         };
-        let read_only = if self.read_only { "SET default_transaction_read_only = on;" } else { "" };
+        let read_only = if self.is_read_only() { "SET default_transaction_read_only = on;" } else { "" };
         let settings = format!("{SESSION}{read_only}");
         let pinned = client.batch_execute(&settings).await;
         pinned.map_err(|error| fault::store_error(format!("cannot pin the session of {}", self.place), &error))?;

@@ -15,12 +15,24 @@ pub(super) fn store_error(what: impl Into<String>, error: &Error) -> StoreError 
     StoreError::caused(kind_of(error), what, words(error))
 }
 
+/// An error with its causes on one line.
+pub(super) fn chain(error: &StoreError) -> String {
+    let mut words = error.to_string();
+    let mut cause = error.source();
+    while let Some(source) = cause {
+        words = format!("{words}: {source}");
+        cause = source.source();
+    }
+    words
+}
+
 /// What can be done about a driver error.
 pub(super) fn kind_of(error: &Error) -> ErrorKind {
     if let Some(fault) = error.as_db_error() {
         return kind_of_code(fault.code());
     }
-    let text = error.to_string();
+    // Some causes, such as a missing password, are told by the driver only behind its own words.
+    let text = words(error);
     if text.starts_with("authentication error") || text.contains("password missing") {
         return ErrorKind::Denied;
     }

@@ -1,5 +1,6 @@
 //! Rows that stand in each other's way, such as two that trade a unique value: all are taken out, then all are put in.
 //!
+//! A row that cannot be taken out, for others refer to it, stays and gives up its unique values meanwhile.
 //! A row that cannot follow is left out and the rest begins again, until a group goes through whole or none is left.
 
 use std::collections::BTreeSet;
@@ -26,6 +27,16 @@ struct Part<'a> {
     at: usize,
     job: &'a Job<'a>,
     task: Task,
+    /// Whether it stayed and only gave up its unique values.
+    is_aside: bool,
+}
+
+/// What is done with a part.
+#[derive(Clone, Copy)]
+enum Move {
+    Out,
+    Aside,
+    In,
 }
 
 impl Writer<'_> {
@@ -74,7 +85,7 @@ impl Writer<'_> {
         for (at, (job, row)) in jobs.iter().zip(&rows).enumerate() {
             outcomes.push(Outcome::Applied);
             match job.judge(row.as_ref()) {
-                Judgement::Write(task) => parts.push(Part { at, job, task }),
+                Judgement::Write(task) => parts.push(Part { at, job, task, is_aside: false }),
                 Judgement::Settled(Outcome::AlreadyApplied) => outcomes[at] = Outcome::AlreadyApplied,
                 Judgement::Settled(_) => {
                     failed.insert(at);
@@ -95,25 +106,27 @@ impl Writer<'_> {
     /// Takes all rows out, children first, then puts all in, parents first; gives the places of those that could not.
     async fn trade(&self, parts: &mut [Part<'_>]) -> std::result::Result<BTreeSet<usize>, Failure> {
         parts.sort_by_key(|part| std::cmp::Reverse(part.job.table.rank));
-        let mut failed = self.passes(parts.iter().filter(|part| part.task != Task::Insert), Task::Delete).await?;
-        parts.sort_by_key(|part| part.job.table.rank);
-        if failed.is_empty() {
-            failed = self.passes(parts.iter().filter(|part| part.task != Task::Delete), Task::Insert).await?;
+        let stuck = self.passes(parts.iter().filter(|part| part.task != Task::Insert), Move::Out).await?;
+        let failed = self.passes(parts.iter().filter(|part| stuck.contains(&part.at)), Move::Aside).await?;
+        if !failed.is_empty() {
+            return Ok(failed);
         }
-        Ok(failed)
+        parts.iter_mut().for_each(|part| part.is_aside = stuck.contains(&part.at));
+        parts.sort_by_key(|part| part.job.table.rank);
+        self.passes(parts.iter().filter(|part| part.task != Task::Delete), Move::In).await
     }
 
-    /// Repeats a task on the parts that it failed on as long as it succeeds on any.
+    /// Repeats a move on the parts that it failed on as long as it succeeds on any.
     async fn passes<'p>(
         &self,
         parts: impl Iterator<Item = &'p Part<'p>>,
-        task: Task,
+        way: Move,
     ) -> std::result::Result<BTreeSet<usize>, Failure> {
         let mut left: Vec<&Part<'_>> = parts.collect();
         loop {
             let mut failed = Vec::new();
             for part in &left {
-                if !self.step(part.job, &task).await? {
+                if !self.step(part, way).await? {
                     failed.push(*part);
                 }
             }
@@ -125,9 +138,15 @@ impl Writer<'_> {
     }
 
     /// One write under a savepoint; `false` where the database objects.
-    async fn step(&self, job: &Job<'_>, task: &Task) -> std::result::Result<bool, Failure> {
+    async fn step(&self, part: &Part<'_>, way: Move) -> std::result::Result<bool, Failure> {
         self.client.batch_execute("SAVEPOINT step").await?;
-        let failure = match self.write(job, task).await {
+        let moved = match way {
+            Move::Out => self.write(part.job, &Task::Delete).await,
+            Move::Aside => self.park(part.job, &part.task).await,
+            Move::In if part.is_aside => self.write(part.job, &part.task).await,
+            Move::In => self.write(part.job, &Task::Insert).await,
+        };
+        let failure = match moved {
             Ok(()) => {
                 self.client.batch_execute("RELEASE step").await?;
                 return Ok(true);

@@ -5,6 +5,7 @@
 
 mod apply;
 mod catalog;
+mod check;
 mod connect;
 mod constraints;
 mod counters;
@@ -26,6 +27,7 @@ use tokio::sync::OnceCell;
 
 use self::apply::Writer;
 use self::catalog::Catalog;
+use self::check::Preflight;
 use self::connect::Target;
 use self::pool::{Lease, Pool};
 use super::{
@@ -38,6 +40,7 @@ use crate::profile::{DatabaseProfile, SideProfile};
 /// Tables of one PostgreSQL database.
 pub struct PostgresStore {
     id: StoreId,
+    side: Side,
     reached: SideProfile,
     patterns: Vec<String>,
     pool: Arc<Pool>,
@@ -61,12 +64,13 @@ impl PostgresStore {
         database: &DatabaseProfile,
         tables: &[String],
     ) -> Result<PostgresStore> {
-        let pool = Pool::new(Target::resolve(reached, database, side != Side::Primary).await?);
+        let pool = Pool::new(Target::resolve(reached, database, side).await?);
         let lease = pool.lease().await?;
         let catalog = RwLock::new(Arc::new(catalog::load(&lease, tables).await?));
         lease.give_back();
         Ok(PostgresStore {
             id,
+            side,
             reached: reached.clone(),
             patterns: tables.to_vec(),
             pool,
@@ -86,22 +90,15 @@ impl PostgresStore {
 
 impl PostgresStore {
     fn subject(&self) -> String {
-        format!("{} {}", self.id, self.pool.target.place)
+        format!("{} {}, {}", self.id, self.side, self.pool.target.place)
     }
 
     fn writable(&self) -> Result<()> {
-        if self.pool.target.read_only {
+        if self.pool.target.is_read_only() {
             let what = format!("{}: only the primary is ever written", self.subject());
             return Err(StoreError::new(ErrorKind::Unfit, what));
         }
         Ok(())
-    }
-
-    async fn may_be_replica(&self) -> Result<bool> {
-        let lease = self.pool.lease().await?;
-        let is_replica = self.is_replica(&lease).await?;
-        lease.give_back();
-        Ok(is_replica)
     }
 
     async fn is_replica(&self, lease: &Lease) -> Result<bool> {
@@ -144,66 +141,33 @@ impl ReadStore for PostgresStore {
     async fn shape(&self) -> Result<Shape> {
         let lease = self.pool.lease().await?;
         let catalog = Arc::new(catalog::load(&lease, &self.patterns).await?);
-        let sql = "SELECT (current_setting('server_version_num')::int / 10000)::text";
-        let failed = |error| fault::store_error("cannot ask for the server's version", &error);
-        let row = lease.query_typed_one(sql, &[]).await.map_err(failed)?;
+        let shape = shape::shape(&lease, &catalog).await?;
         lease.give_back();
-        self.keep(catalog.clone());
-        Ok(shape::shape(&catalog, row.get(0)))
+        self.keep(catalog);
+        Ok(shape)
     }
 
     async fn check(&self) -> Vec<Finding> {
-        let catalog = self.catalog();
-        let subject = self.subject();
-        let mut findings = Vec::new();
-        let mut add = |level, what: String| findings.push(Finding::new(level, subject.clone(), what));
-        for pattern in &catalog.idle_patterns {
-            add(Level::Blocker, format!("no table matches {pattern}"));
-        }
-        for table in &catalog.empty_tables {
-            add(Level::Warning, format!("{table} has no columns and is not compared"));
-        }
-        for table in &catalog.tables {
-            if table.key.is_empty() {
-                add(
-                    Level::Warning,
-                    format!("{} has no primary key: compared as a multiset, never written", table.name),
-                );
-            }
-            if table.is_unlogged {
-                add(Level::Warning, format!("{} is unlogged and is lost in a crash", table.name));
-            }
-            if table.has_row_security {
-                add(
-                    Level::Warning,
-                    format!("{} has row security: reading fails unless the role bypasses it", table.name),
-                );
-            }
-        }
-        if let Err(error) = self.identity().await {
-            add(Level::Blocker, error.to_string());
-        }
-        if self.writable().is_ok() {
-            match self.may_be_replica().await {
-                Ok(true) => {}
-                Ok(false) => {
-                    for table in catalog.tables.iter().filter(|table| catalog.triggered.contains(&table.oid)) {
-                        add(
-                            Level::Warning,
-                            format!("{} has triggers, and this role cannot keep them from running", table.name),
-                        );
-                    }
-                }
-                Err(error) => add(Level::Blocker, error.to_string()),
-            }
-        }
-        findings
+        let preflight = async {
+            let lease = self.pool.lease().await?;
+            let is_replica = self.writable().is_ok() && self.is_replica(&lease).await?;
+            let (catalog, side, subject) = (self.catalog(), self.side, self.subject());
+            let preflight = Preflight { client: &lease, catalog: &catalog, side, subject, is_replica };
+            let findings = preflight.findings().await;
+            lease.give_back();
+            Ok::<_, StoreError>(findings)
+        };
+        let failed = |error| vec![Finding::new(Level::Blocker, self.subject(), fault::chain(&error))];
+        preflight.await.unwrap_or_else(failed)
     }
 
     fn not_checked(&self) -> Vec<String> {
-        ["large objects", "views and materialized views", "roles and grants", "indexes and functions"]
-            .map(str::to_owned)
-            .to_vec()
+        let large_objects = match self.catalog().has_large_objects {
+            true => format!("large objects, of which {} has some", self.side),
+            false => "large objects".to_owned(),
+        };
+        let always = ["views and materialized views", "roles and grants", "indexes and functions"];
+        [large_objects].into_iter().chain(always.map(str::to_owned)).collect()
     }
 
     async fn begin_scan(&self, partitions: usize) -> Result<Box<dyn Scan + '_>> {

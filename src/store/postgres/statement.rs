@@ -3,7 +3,7 @@
 use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{Client, Error};
 
-use super::catalog::{ForeignKey, Table};
+use super::catalog::{Column, ForeignKey, Reading, Table};
 use super::fetch::{keys_from, keys_match};
 use super::guard::{Job, Task, Wish};
 use super::names::quoted;
@@ -74,6 +74,41 @@ async fn update(client: &Client, job: &Job<'_>, wish: &Wish, changed: &[usize]) 
         keys_match(table)
     );
     client.execute_typed(&sql, &params).await.map(drop)
+}
+
+/// Gives the unique columns among `changed` values that no row has; `false` where there is no such column or value.
+pub(super) async fn park(client: &Client, job: &Job<'_>, changed: &[usize]) -> Result<bool, Error> {
+    let table = &job.table;
+    let columns = changed.iter().map(|&at| &table.columns[at]).filter(|column| column.is_unique);
+    let settings: Option<Vec<String>> =
+        columns.map(|column| Some(format!("{} = {}", quoted(&column.name), interim(table, column)?))).collect();
+    let Some(settings) = settings.filter(|settings| !settings.is_empty()) else { return Ok(false) };
+    let sql = format!(
+        "UPDATE {} AS r SET {} FROM {} WHERE {}",
+        table.from(),
+        settings.join(", "),
+        keys_from(table),
+        keys_match(table)
+    );
+    let keys = key_arrays(job);
+    client.execute_typed(&sql, &key_params(&keys)).await?;
+    Ok(true)
+}
+
+/// An expression for a value that no row has; never seen outside of its transaction.
+fn interim(table: &Table, column: &Column) -> Option<String> {
+    let (name, type_name) = (quoted(&column.name), &column.type_name);
+    match column.reading {
+        _ if !column.not_null => Some("NULL".into()),
+        // An explicit cast cuts the text to the column's length.
+        Reading::Text => Some(format!("replace(gen_random_uuid()::text, '-', '')::{type_name}")),
+        Reading::Typed if type_name == "uuid" => Some("gen_random_uuid()".into()),
+        Reading::Typed if !type_name.starts_with("numeric") && type_name != "date" => None,
+        Reading::Number | Reading::Typed => {
+            Some(format!("(SELECT (max(h.{name}) + 1)::{type_name} FROM {} AS h)", table.from()))
+        }
+        Reading::Bool | Reading::Bytes => None,
+    }
 }
 
 /// Whether a row of the child table refers to the row of a job's key.
