@@ -21,6 +21,7 @@ mod resume;
 mod rig;
 mod run;
 mod s3;
+mod s3_identity;
 mod scenarios;
 mod shim;
 mod small;

@@ -75,7 +75,7 @@ impl S3Store {
 
     pub(super) async fn ask_identity(&self) -> Result<Identity> {
         let region = self.require_bucket().await?;
-        let created = self.creation_date().await.unwrap_or_default();
+        let created = self.creation_date().await?.unwrap_or_default();
         Ok(Identity {
             kind: StoreKind::S3,
             resource: format!("s3://{}/{} ({region})", self.bucket, self.prefix),
@@ -86,17 +86,26 @@ impl S3Store {
     }
 
     /// When the bucket was made; `None` where these credentials may not list buckets or it is another account's.
-    async fn creation_date(&self) -> Option<String> {
+    ///
+    /// A listing that fails for the moment is an error: without the date, the same bucket would look like another.
+    async fn creation_date(&self) -> Result<Option<String>> {
         let mut token = None;
         for _ in 0..BUCKET_PAGES_MAX {
             let request = self.client.list_buckets().prefix(&self.bucket).set_continuation_token(token);
-            let reply = request.send().await.ok()?;
+            let reply = request.send().await;
+            let reply = reply.map_err(|error| s3_error(format!("cannot ask when {} was made", self.bucket), error));
+            let reply = match reply {
+                Err(error) if matches!(error.kind, ErrorKind::Throttled | ErrorKind::Unreachable) => return Err(error),
+                Err(_) => return Ok(None),
+                Ok(reply) => reply,
+            };
             if let Some(own) = reply.buckets().iter().find(|bucket| bucket.name() == Some(self.bucket.as_str())) {
-                return own.creation_date().map(|date| date.secs().to_string());
+                return Ok(own.creation_date().map(|date| date.secs().to_string()));
             }
-            token = Some(reply.continuation_token()?.to_owned());
+            let Some(next) = reply.continuation_token() else { return Ok(None) };
+            token = Some(next.to_owned());
         }
-        None
+        Ok(None)
     }
 
     pub(super) async fn ask_shape(&self) -> Shape {
@@ -175,6 +184,7 @@ impl S3Store {
             self.replication_finding(&subject).await,
             self.lifecycle_finding(&subject).await,
             self.listing_finding(&subject).await,
+            self.namesake_finding(&subject).await,
         ];
         found.into_iter().flatten().collect()
     }
@@ -225,5 +235,16 @@ impl S3Store {
         let error = request.send().await.err()?;
         let error = s3_error(format!("cannot list bucket {}", self.bucket), error);
         Some(Finding::new(Level::Blocker, subject, format!("{error:?}")))
+    }
+
+    async fn namesake_finding(&self, subject: &str) -> Option<Finding> {
+        match self.creation_date().await {
+            Ok(Some(_)) => None,
+            Ok(None) => Some(
+                Finding::new(Level::Note, subject, format!("nobody says when bucket {} was made", self.bucket))
+                    .with_hint("one made anew under its name would not be noticed: allow s3:ListAllMyBuckets"),
+            ),
+            Err(error) => Some(Finding::new(Level::Warning, subject, format!("{error:?}"))),
+        }
     }
 }

@@ -11,7 +11,7 @@ use percent_encoding::percent_decode_str;
 use super::stage::{Restored, Row, Stage, resource_name};
 use crate::peers::Server;
 use crate::rig::sides_on_port;
-use crate::s3::{Region, next_second};
+use crate::s3::{Region, next_second, ready};
 
 /// A bucket in which nothing plays: it tells the server's time.
 const CLOCK: &str = "clock-of-the-server";
@@ -26,6 +26,7 @@ pub struct Cloud {
 impl Cloud {
     pub async fn open(server: Option<Server>) -> Option<Cloud> {
         let server = server?;
+        ready(&server).await;
         let (primary, dr) = (Region::of(&server, "us-east-1").await, Region::of(&server, "us-west-2").await);
         primary.make_bucket(CLOCK, false).await;
         Some(Cloud { server, primary, dr })
