@@ -98,6 +98,73 @@ fn a_write_ahead_log_torn_at_its_end_keeps_what_was_committed() {
 }
 
 #[test]
+fn a_journal_that_lost_its_end_is_told() {
+    let edits =
+        ["DELETE FROM event WHERE seq = 3", "DELETE FROM event", "UPDATE event SET seq = seq + 1 WHERE seq = 3"];
+    for edit in edits {
+        let folder = tempfile::tempdir().expect("a folder");
+        let journal = open(folder.path()).expect("opened");
+        journal.append(&[done(1), done(2), done(3)]).expect("appended");
+        drop(journal);
+        let connection = Connection::open(folder.path().join(JOURNAL_FILE)).expect("opened by hand");
+        assert!(connection.execute(edit, []).expect("edited") > 0);
+        drop(connection);
+        assert!(matches!(open(folder.path()), Err(JournalError::Damaged { .. })), "{edit}");
+    }
+}
+
+#[test]
+fn an_emptied_or_missing_journal_is_not_a_new_one() {
+    let emptied = |path: &Path| std::fs::write(path, "");
+    for harm in [emptied as fn(&Path) -> std::io::Result<()>, |path| std::fs::remove_file(path)] {
+        let folder = tempfile::tempdir().expect("a folder");
+        open(folder.path()).expect("opened").append(&[done(1)]).expect("appended");
+        harm(&folder.path().join(JOURNAL_FILE)).expect("harmed");
+        assert!(matches!(open(folder.path()), Err(JournalError::Damaged { .. })));
+        let read = Journal::read_only(folder.path(), clock());
+        assert!(matches!(read, Err(JournalError::Damaged { .. })));
+    }
+}
+
+#[test]
+fn a_plan_with_another_row_is_told() {
+    let step = |key: u8| StepRow {
+        position: 0,
+        store: StoreId("orders".into()),
+        key: crate::model::Key::from_canonical(vec![key]),
+        key_json: "{}".into(),
+        verdict: "dr_only".into(),
+        change: "update".into(),
+        expected: Some(Digest([1; 32])),
+        wanted: None,
+        phase: 0,
+        bytes: 7,
+        state: StepState::Open,
+        reason: None,
+    };
+    for (edit, is_of_steps) in [
+        ("UPDATE step SET wanted = expected WHERE position = 2", true),
+        ("UPDATE step SET bytes = 8 WHERE position = 1", true),
+        ("DELETE FROM step WHERE position = 1", true),
+        ("UPDATE kept SET held = 0", false),
+        ("DELETE FROM kept", false),
+    ] {
+        let folder = tempfile::tempdir().expect("a folder");
+        let journal = open(folder.path()).expect("opened");
+        let saved = journal.save_plan(|writer| {
+            (1..=3).try_for_each(|key| writer.step(&step(key)))?;
+            writer.kept(&StoreId("orders".into()), true, &serde_json::Value::Null)?;
+            Ok::<_, JournalError>((Digest([2; 32]), serde_json::Value::Null))
+        });
+        let number = saved.expect("saved").number;
+        assert!(journal.latest_plan().is_ok() && journal.kept(number, true).is_ok());
+        assert!(journal.connection().execute(edit, []).expect("edited") > 0, "{edit}");
+        assert_eq!(matches!(journal.latest_plan(), Err(JournalError::Damaged { .. })), is_of_steps, "{edit}");
+        assert_eq!(matches!(journal.kept(number, true), Err(JournalError::Damaged { .. })), !is_of_steps, "{edit}");
+    }
+}
+
+#[test]
 fn the_first_prior_image_stays() {
     let folder = tempfile::tempdir().expect("a folder");
     let journal = open(folder.path()).expect("opened");

@@ -206,3 +206,31 @@ async fn a_byte_changed_in_a_prior_image_is_never_written_back() {
     }
     assert!(refused > 0, "no flip of a prior image was refused");
 }
+
+#[tokio::test]
+async fn a_checkpoint_that_lost_or_changed_a_part_is_no_base() {
+    let Some(regions) = Regions::start().await else { return };
+    let home = struck(&regions).await;
+    let diff = "diff p.toml --json";
+    let wanted = told(home.copy().run(diff).exits(1).json());
+    let part_of = |home: &Home| {
+        let side = home.path(".failback/checkpoints/step/sensors/side=primary");
+        let mut buckets = std::fs::read_dir(side).expect("a manifest").map(|entry| entry.expect("an entry").path());
+        buckets.find(|path| path.is_dir()).expect("a bucket").join("part-0.parquet")
+    };
+    let lost = home.copy();
+    std::fs::remove_file(part_of(&lost)).expect("removed");
+    lost.run(diff).exits(4).says("is damaged").says("restore its folder from a copy");
+    let whole = std::fs::read(part_of(&home)).expect("a part");
+    for at in (0..whole.len()).step_by(whole.len() / 25) {
+        let home = home.copy();
+        let mut bytes = whole.clone();
+        bytes[at] ^= 0x10;
+        std::fs::write(part_of(&home), bytes).expect("written");
+        let ran = home.run(diff);
+        match ran.code {
+            Some(1) => assert_eq!(told(ran.json()), wanted, "byte {at}: it goes on silently"),
+            code => assert_eq!(code, Some(4), "byte {at}: {}", ran.err),
+        }
+    }
+}

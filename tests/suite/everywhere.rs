@@ -18,6 +18,8 @@ enum Strikes {
     Reading,
     /// After each sync too: what the sync allows has not begun then.
     Writing,
+    /// Before and after each sync, and nowhere else.
+    Syncs,
 }
 
 fn blows(changes: &[Change], strikes: Strikes) -> Vec<Blow> {
@@ -39,11 +41,16 @@ fn blows(changes: &[Change], strikes: Strikes) -> Vec<Blow> {
         if change.call.ends_with("write") {
             blows.push(Blow::Torn(at + 1 + run / 2));
         }
-        if strikes == Strikes::Writing && change.call == "sync" {
+        if strikes != Strikes::Reading && change.call == "sync" {
             blows.push(Blow::After(at + run));
         }
         at += run;
     }
+    let is_sync = |blow: &Blow| match blow {
+        Blow::Before(at) | Blow::After(at) => changes[at - 1].call == "sync",
+        _ => false,
+    };
+    blows.retain(|blow| strikes != Strikes::Syncs || is_sync(blow));
     blows
 }
 
@@ -67,7 +74,7 @@ async fn at_every_instant(
     let counted = shim.changes(&whole, arguments);
     assert!(!counted.is_killed());
     commits_at_least(&whole, implied, &counted.changes);
-    if strikes == Strikes::Writing {
+    if strikes != Strikes::Reading {
         after(&whole, "not struck").await;
     }
     let blows = blows(&counted.changes, strikes);
@@ -233,7 +240,7 @@ async fn a_second_pass() {
     regions.put_object(DR, "m/4", "late by dr").await;
     home.run(PLAN).exits(0);
     let wanted = Contents::wanted(&regions).await;
-    at_every_instant(&Shim::build(), &|| home.copy(), REPLAY, (Strikes::Writing, 8), async |home, blow| {
+    at_every_instant(&Shim::build(), &|| home.copy(), REPLAY, (Strikes::Syncs, 8), async |home, blow| {
         let ran = home.run(REPLAY);
         assert_eq!(ran.code, Some(0), "{blow}: {}{}", ran.out, ran.err);
         assert_eq!(Contents::of(&regions, PRIMARY).await, wanted, "{blow}");
@@ -285,8 +292,7 @@ async fn a_cutover() {
     };
     let counted = shim.changes(&home.copy(), CUTOVER);
     commits_at_least(&home, 8, &counted.changes);
-    let mut blows = blows(&counted.changes, Strikes::Writing);
-    blows.retain(|blow| !matches!(blow, Blow::Torn(_)));
+    let blows = blows(&counted.changes, Strikes::Syncs);
     let mut lanes = Vec::new();
     for (lane, blow) in blows.into_iter().enumerate() {
         let zone = regions.make_zone(&format!("lane {lane}")).await;
