@@ -10,7 +10,7 @@ use aws_sdk_route53::types::{
 };
 use failback::cutover::{
     CommandProbe, Cutover, CutoverEnd, CutoverErrorKind, CutoverEvent, HealthProbe, MemoryDial, Probed, Route53Dial,
-    Share, Sleep, TrafficDial, UrlProbe,
+    Share, Sleep, TrafficDial, UrlProbe, probe_of,
 };
 use failback::digest::CANONICAL_FORMAT;
 use failback::model::{Digest, Identity, Percent, StoreKind, Timestamp};
@@ -268,6 +268,58 @@ async fn only_a_2xx_status_is_healthy() {
     let silent = std::net::TcpListener::bind("127.0.0.1:0").expect("bound");
     let url = format!("http://{}/", silent.local_addr().expect("an address"));
     assert!(!UrlProbe::new(&url, Duration::from_millis(200)).expect("a probe").probe().await.ok);
+}
+
+/// No emulator tells the status of a health check, so this one endpoint answers in the documented format.
+async fn status_of_health_check(observations: &[(&str, &str)]) -> peers::Answerer {
+    let seen = |(status, at): &(&str, &str)| {
+        format!(
+            "<HealthCheckObservation><Region>us-west-2</Region><IPAddress>192.0.2.1</IPAddress><StatusReport>\
+             <Status>{status}</Status><CheckedTime>{at}</CheckedTime></StatusReport></HealthCheckObservation>"
+        )
+    };
+    let body = format!(
+        "<GetHealthCheckStatusResponse xmlns=\"https://route53.amazonaws.com/doc/2013-04-01/\">\
+         <HealthCheckObservations>{}</HealthCheckObservations></GetHealthCheckStatusResponse>",
+        observations.iter().map(seen).collect::<String>()
+    );
+    peers::Answerer::start("200 OK", &body).await
+}
+
+#[tokio::test]
+async fn a_health_check_is_healthy_while_enough_checkers_lately_say_so() {
+    const WELL: (&str, &str) = ("Success: HTTP Status Code 200, OK", "2026-11-24T12:59:50.000Z");
+    const ILL: (&str, &str) = ("Failure: Resolved IP: 192.0.2.7. Connection refused", "2026-11-24T12:59:55.000Z");
+    const LONG_AGO: (&str, &str) = ("Success: HTTP Status Code 200, OK", "2026-11-24T12:50:00.000Z");
+    let clock = std::sync::Arc::new(failback::model::FixedClock("2026-11-24T13:00:00Z".parse().expect("a time")));
+    let health = HealthProfile {
+        url: None,
+        health_check: Some("hc-1".into()),
+        command: None,
+        timeout_seconds: 10,
+        interval_seconds: 10,
+        failures: 2,
+    };
+    for (observations, ok) in [
+        (vec![WELL; 8], true),
+        (vec![ILL; 8], false),
+        ([vec![WELL; 2], vec![ILL; 8]].concat(), true),
+        ([vec![WELL; 1], vec![ILL; 9]].concat(), false),
+        (vec![LONG_AGO; 8], false),
+        (vec![], false),
+    ] {
+        let endpoint = status_of_health_check(&observations).await;
+        let side = peers::side_on_port(endpoint.port, "us-east-1");
+        let probed = probe_of(&health, &side, clock.clone()).await.expect("a probe").probe().await;
+        assert_eq!(probed.ok, ok, "{observations:?}: {}", probed.detail);
+    }
+    let gone = "<ErrorResponse><Error><Type>Sender</Type><Code>NoSuchHealthCheck</Code></Error></ErrorResponse>";
+    let endpoint = peers::Answerer::start("404 Not Found", gone).await;
+    let side = peers::side_on_port(endpoint.port, "us-east-1");
+    assert!(
+        !probe_of(&health, &side, clock).await.expect("a probe").probe().await.ok,
+        "what is unknown is not healthy"
+    );
 }
 
 struct Zone {

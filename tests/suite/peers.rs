@@ -224,3 +224,36 @@ fn give_away(folder: &Path, data: &Path) {
         std::os::unix::fs::chown(data, Some(NOBODY), Some(NOBODY)).expect("ownership");
     }
 }
+
+/// An HTTP endpoint on loopback that gives every request the same answer.
+pub struct Answerer {
+    /// Its port.
+    pub port: u16,
+    task: tokio::task::JoinHandle<()>,
+}
+
+impl Drop for Answerer {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+impl Answerer {
+    pub async fn start(status: &str, body: &str) -> Answerer {
+        use tokio::io::{AsyncReadExt, AsyncWriteExt};
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("bound");
+        let port = listener.local_addr().expect("an address").port();
+        let reply = format!(
+            "HTTP/1.1 {status}\r\ncontent-type: text/xml\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{body}",
+            body.len()
+        );
+        let task = tokio::spawn(async move {
+            while let Ok((mut stream, _)) = listener.accept().await {
+                let _ = stream.read(&mut [0; 16 * 1024]).await;
+                // A client that has gone away hears nothing.
+                let _ = stream.write_all(reply.as_bytes()).await;
+            }
+        });
+        Answerer { port, task }
+    }
+}
