@@ -18,8 +18,8 @@ enum Strikes {
     Reading,
     /// After each sync too: what the sync allows has not begun then.
     Writing,
-    /// Before and after each sync, and nowhere else.
-    Syncs,
+    /// Before each commit's first write and after its sync, and nowhere else.
+    Commits,
 }
 
 fn blows(changes: &[Change], strikes: Strikes) -> Vec<Blow> {
@@ -46,11 +46,12 @@ fn blows(changes: &[Change], strikes: Strikes) -> Vec<Blow> {
         }
         at += run;
     }
-    let is_sync = |blow: &Blow| match blow {
-        Blow::Before(at) | Blow::After(at) => changes[at - 1].call == "sync",
+    let is_commit = |blow: &Blow| match blow {
+        Blow::Before(at) => changes[at - 1].call == "pwrite" && changes[at - 1].path.ends_with("-wal"),
+        Blow::After(_) => true,
         _ => false,
     };
-    blows.retain(|blow| strikes != Strikes::Syncs || is_sync(blow));
+    blows.retain(|blow| strikes != Strikes::Commits || is_commit(blow));
     blows
 }
 
@@ -240,7 +241,7 @@ async fn a_second_pass() {
     regions.put_object(DR, "m/4", "late by dr").await;
     home.run(PLAN).exits(0);
     let wanted = Contents::wanted(&regions).await;
-    at_every_instant(&Shim::build(), &|| home.copy(), REPLAY, (Strikes::Syncs, 8), async |home, blow| {
+    at_every_instant(&Shim::build(), &|| home.copy(), REPLAY, (Strikes::Commits, 8), async |home, blow| {
         let ran = home.run(REPLAY);
         assert_eq!(ran.code, Some(0), "{blow}: {}{}", ran.out, ran.err);
         assert_eq!(Contents::of(&regions, PRIMARY).await, wanted, "{blow}");
@@ -292,7 +293,7 @@ async fn a_cutover() {
     };
     let counted = shim.changes(&home.copy(), CUTOVER);
     commits_at_least(&home, 8, &counted.changes);
-    let blows = blows(&counted.changes, Strikes::Syncs);
+    let blows = blows(&counted.changes, Strikes::Commits);
     let mut lanes = Vec::new();
     for (lane, blow) in blows.into_iter().enumerate() {
         let zone = regions.make_zone(&format!("lane {lane}")).await;
