@@ -147,20 +147,21 @@ fn a_plan_with_another_row_is_told() {
         ("UPDATE step SET bytes = 8 WHERE position = 1", true),
         ("DELETE FROM step WHERE position = 1", true),
         ("UPDATE kept SET held = 0", false),
+        ("UPDATE kept SET key_json = 'x'", false),
         ("DELETE FROM kept", false),
     ] {
         let folder = tempfile::tempdir().expect("a folder");
         let journal = open(folder.path()).expect("opened");
         let saved = journal.save_plan(|writer| {
             (1..=3).try_for_each(|key| writer.step(&step(key)))?;
-            writer.kept(&StoreId("orders".into()), true, &serde_json::Value::Null)?;
+            writer.kept(&StoreId("orders".into()), "{}", true, &serde_json::Value::Null)?;
             Ok::<_, JournalError>((Digest([2; 32]), serde_json::Value::Null))
         });
         let number = saved.expect("saved").number;
-        assert!(journal.latest_plan().is_ok() && journal.kept(number, true).is_ok());
+        assert!(journal.latest_plan().is_ok() && journal.prove_kept(number).is_ok());
         assert!(journal.connection().execute(edit, []).expect("edited") > 0, "{edit}");
         assert_eq!(matches!(journal.latest_plan(), Err(JournalError::Damaged { .. })), is_of_steps, "{edit}");
-        assert_eq!(matches!(journal.kept(number, true), Err(JournalError::Damaged { .. })), !is_of_steps, "{edit}");
+        assert_eq!(matches!(journal.prove_kept(number), Err(JournalError::Damaged { .. })), !is_of_steps, "{edit}");
     }
 }
 

@@ -6,12 +6,12 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::{Result, Session, SessionError, Surroundings};
+use super::{Action, Result, Session, SessionError, SessionState, Surroundings};
 use crate::cutover::{
     ChangeId, Cutover, CutoverEnd, CutoverEvent, HealthProbe, Route53Dial, TokioSleep, TrafficDial, probe_of,
 };
 use crate::journal::Event;
-use crate::model::Percent;
+use crate::model::{Percent, Timestamp};
 use crate::profile::{CutoverProfile, Profile};
 use crate::verify::{Expectations, ExpectedStore, ParityProof, SigningKey};
 
@@ -114,6 +114,7 @@ impl Session {
             stores,
             now: self.shifting_since()?.unwrap_or_else(|| self.around.clock.now()),
             age_max: Duration::from_secs(profile.certificate_age_seconds_max),
+            overtaken: overtaken(&self.state()?),
         };
         Ok(ParityProof::read(certificate, &expected)?)
     }
@@ -214,4 +215,22 @@ async fn dial(profile: &Profile, cutover: &CutoverProfile, around: &Surroundings
         Some(dial) => OpenDial::Given(dial.clone()),
         None => OpenDial::Route53(Box::new(Route53Dial::connect(&profile.primary, cutover).await?)),
     })
+}
+
+/// What ended the worth of any certificate issued before it.
+fn overtaken(state: &SessionState) -> Vec<(Timestamp, String)> {
+    let mut overtaken = Vec::new();
+    for (name, at, _) in &state.commands {
+        match Action::named(name) {
+            Some(Action::Replay) => overtaken.push((*at, "a replay wrote to the primary".to_owned())),
+            Some(Action::Undo) => overtaken.push((*at, "an undo wrote to the primary".to_owned())),
+            _ => {}
+        }
+    }
+    if let Some((at, false, _)) = &state.verified {
+        overtaken.push((*at, "a verification found that the sides differ".to_owned()));
+    }
+    let retreats = state.traffic.iter().filter(|(_, share, _)| *share == Some(Percent::ZERO));
+    overtaken.extend(retreats.map(|(at, _, _)| (*at, "customers went back to dr".to_owned())));
+    overtaken
 }

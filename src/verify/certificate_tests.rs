@@ -65,6 +65,7 @@ fn expectations(key: &SigningKey) -> Expectations {
         stores,
         now: at(1_010),
         age_max: Duration::from_secs(60),
+        overtaken: Vec::new(),
     }
 }
 
@@ -157,6 +158,8 @@ fn a_proof_is_refused_for_every_reason_there_is() {
         ParityProof::from_certificate(&validated, &expected).expect_err("refused").reasons
     };
     let plain = body();
+    let overtaken = refused(&plain, |e| e.overtaken.push((at(1_001), "a replay wrote".into())));
+    assert!(matches!(overtaken[..], [Refusal::Overtaken { .. }]));
     assert!(matches!(refused(&plain, |e| e.now = at(1_051))[..], [Refusal::Stale { age_seconds: 61, .. }]));
     assert!(matches!(refused(&plain, |e| e.now = at(900))[..], [Refusal::Future { .. }]));
     assert!(matches!(refused(&plain, |e| e.profile = "other".into())[..], [Refusal::OtherProfile(_)]));

@@ -27,6 +27,8 @@ pub struct Expectations {
     pub now: Timestamp,
     /// How long ago the last reading may have ended.
     pub age_max: Duration,
+    /// What this session knows to have ended the worth of any certificate issued before, with when it happened.
+    pub overtaken: Vec<(Timestamp, String)>,
 }
 
 /// A store of the profile, with the resources as they are now.
@@ -55,6 +57,13 @@ pub enum Refusal {
         age_seconds: i64,
         /// How long ago it may be, in seconds.
         age_seconds_max: u64,
+    },
+    /// Something happened since that it does not know of.
+    Overtaken {
+        /// When.
+        at: Timestamp,
+        /// What, in words.
+        what: String,
     },
     /// It comes from the future.
     Future {
@@ -93,6 +102,7 @@ impl fmt::Display for Refusal {
             Refusal::Stale { age_seconds, age_seconds_max } => {
                 write!(f, "it is stale: both sides were read {age_seconds} s ago, {age_seconds_max} s are allowed")
             }
+            Refusal::Overtaken { at, what } => write!(f, "{what}, at {at}, after it was issued"),
             Refusal::Future { ahead_seconds } => {
                 write!(f, "it comes from {ahead_seconds} s in the future: a clock is wrong")
             }
@@ -146,6 +156,8 @@ impl ParityProof {
             reasons.push(Refusal::OtherCanonicalFormat(certificate.canonical_format));
         }
         reasons.extend(refusal_of_age(validated, expected));
+        let later = expected.overtaken.iter().filter(|(at, _)| *at > certificate.issued_at);
+        reasons.extend(later.map(|(at, what)| Refusal::Overtaken { at: *at, what: what.clone() }));
         reasons.extend(refusal_of_fence(certificate));
         let differing = certificate.stores.iter().filter(|store| !store.at_parity);
         reasons.extend(differing.map(|store| Refusal::NotAtParity(store.name.clone())));

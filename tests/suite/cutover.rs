@@ -115,7 +115,8 @@ fn proof() -> ParityProof {
     let validated = Certificate::sign(&body, &key).expect("signed").validate().expect("valid");
     let stores = vec![ExpectedStore { name: "orders".into(), primary: identity("p"), dr: identity("d") }];
     let age_max = Duration::from_secs(1);
-    let expected = Expectations { profile: "shop".into(), public_key: key.public(), stores, now, age_max };
+    let expected =
+        Expectations { profile: "shop".into(), public_key: key.public(), stores, now, age_max, overtaken: Vec::new() };
     ParityProof::from_certificate(&validated, &expected).expect("taken")
 }
 

@@ -318,6 +318,12 @@ async fn a_certificate_of_some_stores_or_of_another_session_moves_nobody() {
     home.run("verify p.toml --session elsewhere").exits(0);
     home.run("cutover p.toml --certificate elsewhere/certificate.json --yes").exits(3).says("refused");
     home.run("verify p.toml").exits(0);
+    // What happened since the certificate was issued ends its worth.
+    regions.put(PRIMARY, reading("a", 1, "late")).await;
+    home.run("verify p.toml").exits(1);
+    home.run("cutover p.toml --yes").exits(3).says("the sides differ").says("after it was issued");
+    regions.put(PRIMARY, reading("a", 1, "seeded")).await;
+    home.run("verify p.toml").exits(0);
     // Of the same stores and session, but one of them has since been made anew.
     regions.recreate(DR).await;
     home.run("cutover p.toml --yes").exits(3).says("refused");
