@@ -3,6 +3,7 @@
 use std::error::Error;
 
 use super::args::Global;
+use crate::cutover::CutoverErrorKind;
 use crate::journal::JournalError;
 use crate::session::SessionError;
 use crate::store::ErrorKind;
@@ -56,7 +57,8 @@ impl Failure {
 impl From<SessionError> for Failure {
     fn from(error: SessionError) -> Failure {
         let (exit, hint) = judge(&error);
-        Failure { exit, error: Box::new(error), hint: hint.map(str::to_owned) }
+        let hint = hint.map(|hint| format!("{hint}{}", what_is_safe(&error)));
+        Failure { exit, error: Box::new(error), hint }
     }
 }
 
@@ -92,6 +94,7 @@ fn judge(error: &SessionError) -> (Exit, Option<&'static str>) {
         E::NotFrozen { .. } => {
             (Exit::Differs, Some("stop the writers in DR (failback verify --freeze runs the profile's command)"))
         }
+        E::Cutover(error) => judge_cutover(error.kind),
         E::Compare(crate::compare::CompareError::Base { .. } | crate::compare::CompareError::Manifest { .. }) => {
             (Exit::Usage, Some("name a checkpoint from before the disaster, or base = \"none\""))
         }
@@ -99,20 +102,44 @@ fn judge(error: &SessionError) -> (Exit, Option<&'static str>) {
     }
 }
 
-fn judge_store(kind: Option<ErrorKind>) -> (Exit, Option<&'static str>) {
+fn judge_cutover(kind: CutoverErrorKind) -> (Exit, Option<&'static str>) {
+    use CutoverErrorKind as K;
     match kind {
-        Some(ErrorKind::Missing) => (Exit::Usage, Some("check the names in the profile and the Region of that side")),
-        Some(ErrorKind::Denied) => {
-            (Exit::Incomplete, Some("check that side's credentials and permissions; nothing was decided"))
+        K::Unfit | K::Probe => (Exit::Usage, Some("check [cutover] of the profile against the hosted zone")),
+        K::Drifted => (Exit::Undecided, Some("somebody else is changing the weights: find out who, then run it again")),
+        K::NotInsync => (Exit::Incomplete, Some("look at the hosted zone, then run the same command again")),
+        K::NotRecorded => (Exit::Incomplete, Some("make the session folder writable, then run the same command again")),
+        K::Service(kind) => judge_store(Some(kind)),
+    }
+}
+
+fn judge_store(kind: Option<ErrorKind>) -> (Exit, Option<&'static str>) {
+    let hint = match kind {
+        Some(ErrorKind::Missing) => {
+            return (Exit::Usage, Some("check the names in the profile and the Region of that side"));
         }
-        Some(ErrorKind::Unreachable) => {
-            (Exit::Incomplete, Some("nothing was decided; run the same command again when the endpoint answers"))
+        Some(ErrorKind::Denied) => "check that side's credentials and permissions, then run the same command again",
+        Some(ErrorKind::Skewed) => "set this machine's clock right, then run the same command again",
+        Some(ErrorKind::Unreachable) => "run the same command again when the endpoint answers",
+        Some(ErrorKind::Throttled) => "lower limits in the profile, then run the same command again",
+        Some(ErrorKind::Local) => "make room on this machine's disk, then run the same command again",
+        _ => "nothing unknown counts as fine: mend it, then run the same command again",
+    };
+    (Exit::Incomplete, Some(hint))
+}
+
+/// What an operator need not fear, to end a hint with.
+fn what_is_safe(error: &SessionError) -> &'static str {
+    use SessionError as E;
+    match error {
+        E::Replay(_) => {
+            "; every write is in the session's journal: it goes on from there, and failback undo takes it back"
         }
-        Some(ErrorKind::Throttled) => {
-            (Exit::Incomplete, Some("lower limits in the profile, then run the same command again"))
+        E::Cutover(_) => "; no weight was changed but those told above, and failback cutover --retreat gives all to dr",
+        E::Store { .. } | E::Compare(_) if error.store_kind().is_some() => {
+            "; nothing was decided and nothing was written"
         }
-        Some(ErrorKind::Local) => (Exit::Incomplete, Some("make room on this machine's disk, then run it again")),
-        _ => (Exit::Incomplete, Some("nothing unknown counts as fine: mend it, then run the same command again")),
+        _ => "",
     }
 }
 

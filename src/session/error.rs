@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use crate::compare::CompareError;
+use crate::cutover::{CutoverError, CutoverErrorKind};
 use crate::journal::JournalError;
 use crate::replay::ReplayError;
 use crate::store::{ErrorKind, Finding, StoreError};
@@ -116,7 +117,7 @@ pub enum SessionError {
     SigningKey(#[from] SigningKeyError),
     /// Traffic could not be read or moved.
     #[error(transparent)]
-    Cutover(#[from] crate::cutover::CutoverError),
+    Cutover(#[from] CutoverError),
 }
 
 impl SessionError {
@@ -128,6 +129,10 @@ impl SessionError {
             | SessionError::Replay(ReplayError::Read { source, .. } | ReplayError::Write { source, .. }) => {
                 Some(source.kind)
             }
+            SessionError::Cutover(error) => match error.kind {
+                CutoverErrorKind::Service(kind) => Some(kind),
+                _ => None,
+            },
             _ => None,
         }
     }

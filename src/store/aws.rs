@@ -74,25 +74,53 @@ pub async fn caller_account(side: &SideProfile) -> Result<Option<String>, StoreE
     reply.map(|reply| reply.account).map_err(|error| store_error("cannot ask whose credentials these are", error))
 }
 
+/// A reply as it came over the wire.
+pub(super) type HttpResponse = aws_sdk_s3::config::http::HttpResponse;
+
 /// Sorts an SDK error by what can be done about it; `what` says what failed, lowercase, naming the resource.
-pub fn store_error<E, R>(what: impl Into<String>, error: SdkError<E, R>) -> StoreError
+pub fn store_error<E>(what: impl Into<String>, error: SdkError<E, HttpResponse>) -> StoreError
 where
     E: ProvideErrorMetadata + Error + Send + Sync + 'static,
-    R: std::fmt::Debug + Send + Sync + 'static,
 {
-    let kind = match &error {
-        SdkError::DispatchFailure(_) | SdkError::TimeoutError(_) | SdkError::ResponseError(_) => ErrorKind::Unreachable,
-        SdkError::ServiceError(service) => kind_of_code(service.err().code().unwrap_or_default()),
-        // Credentials that cannot be loaded show as construction failures.
-        SdkError::ConstructionFailure(_) => ErrorKind::Denied,
-        _ => ErrorKind::Other,
-    };
+    let kind = kind_of(&error);
     let code = error.code().map(str::to_owned);
     let message = error.message().map(str::to_owned);
     match (code, message) {
         (Some(code), Some(message)) => StoreError::caused(kind, what, format!("{code}: {message}")),
         (Some(code), None) => StoreError::caused(kind, what, code),
         _ => StoreError::caused(kind, what, error),
+    }
+}
+
+fn kind_of<E: ProvideErrorMetadata>(error: &SdkError<E, HttpResponse>) -> ErrorKind {
+    match error {
+        SdkError::DispatchFailure(_) | SdkError::TimeoutError(_) | SdkError::ResponseError(_) => ErrorKind::Unreachable,
+        SdkError::ServiceError(service) if is_signed_off_time(service.err().message()) => ErrorKind::Skewed,
+        SdkError::ServiceError(service) => match service.err().code() {
+            Some(code) => kind_of_code(code),
+            None => kind_of_status(service.raw().status().as_u16()),
+        },
+        // Credentials that cannot be loaded show as construction failures.
+        SdkError::ConstructionFailure(_) => ErrorKind::Denied,
+        _ => ErrorKind::Other,
+    }
+}
+
+/// DynamoDB and others call a request of another hour one with a wrong signature; only their words tell.
+fn is_signed_off_time(message: Option<&str>) -> bool {
+    let words = ["Signature expired", "Signature not yet current"];
+    message.is_some_and(|message| words.iter().any(|word| message.contains(word)))
+}
+
+/// The kind of a reply without an error code, such as one to HEAD or of a proxy on the way.
+pub(super) fn kind_of_status(status: u16) -> ErrorKind {
+    match status {
+        // A success that cannot be understood was damaged on its way.
+        200..=299 => ErrorKind::Unreachable,
+        401 | 403 => ErrorKind::Denied,
+        429 | 503 => ErrorKind::Throttled,
+        500 | 502 | 504 => ErrorKind::Unreachable,
+        _ => ErrorKind::Other,
     }
 }
 
@@ -118,13 +146,24 @@ fn kind_of_code(code: &str) -> ErrorKind {
         | "MissingAuthenticationTokenException"
         | "Forbidden"
         | "AuthFailure"
+        | "InvalidToken"
+        | "TokenRefreshRequired"
+        | "NotAuthorizedException"
+        | "UnauthorizedOperation"
+        | "AccountProblem"
+        | "AllAccessDisabled"
         | "IncompleteSignature" => ErrorKind::Denied,
+        "RequestTimeTooSkewed" | "RequestExpired" | "RequestInTheFuture" => ErrorKind::Skewed,
         "ThrottlingException"
         | "Throttling"
         | "ProvisionedThroughputExceededException"
         | "RequestLimitExceeded"
         | "SlowDown"
         | "TooManyRequestsException"
+        | "ThrottledException"
+        | "RequestThrottled"
+        | "RequestThrottledException"
+        | "BandwidthLimitExceeded"
         | "PriorRequestNotComplete"
         | "LimitExceededException" => ErrorKind::Throttled,
         "InternalServerError"

@@ -9,11 +9,13 @@ pub enum ErrorKind {
     Missing,
     /// The credentials are wrong or lack a permission.
     Denied,
-    /// The endpoint does not answer.
+    /// This machine's clock and the service's are too far apart.
+    Skewed,
+    /// The endpoint does not answer, or what it answers is damaged on the way.
     Unreachable,
     /// The service asks to slow down and kept asking.
     Throttled,
-    /// An item or reply that cannot be understood, such as an unknown type or a damaged body.
+    /// An item or reply that cannot be understood, such as an unknown type or a body that is not what it says.
     Unreadable,
     /// The resource is not in a state to be used, or is not what the profile says.
     Unfit,

@@ -6,6 +6,7 @@ mod conformance;
 mod cutover;
 mod drill;
 mod dynamodb;
+mod inputs;
 mod journey;
 mod kill;
 mod layering;

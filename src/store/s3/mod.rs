@@ -32,7 +32,7 @@ use tokio::sync::Semaphore;
 pub use object::{kept_evidence, object_digest};
 pub use saved::SavedBodies;
 
-use super::aws::{endpoint, sdk_config, store_error};
+use super::aws::{HttpResponse, endpoint, kind_of_status, sdk_config, store_error};
 use super::{
     BodySource, BodyStream, Depth, ErrorKind, Finding, GuardedWrite, LeafStream, Outcome, ReadStore, Result, Scan,
     Shape, StoreError, WriteStore,
@@ -132,8 +132,6 @@ async fn client(side: Side, reached: &SideProfile, bucket: &BucketProfile) -> Cl
     Client::from_conf(builder.build())
 }
 
-type HttpResponse = aws_sdk_s3::config::http::HttpResponse;
-
 /// The HTTP status of an error that the service answered with.
 fn status<E>(error: &SdkError<E, HttpResponse>) -> Option<u16> {
     error.raw_response().map(|response| response.status().as_u16())
@@ -149,10 +147,9 @@ where
     if sorted.kind == ErrorKind::Other {
         sorted.kind = match status {
             Some(301 | 307) => ErrorKind::Unfit,
-            Some(401 | 403) => ErrorKind::Denied,
             Some(404) => ErrorKind::Missing,
-            Some(429 | 503) => ErrorKind::Throttled,
-            Some(500 | 502 | 504) => ErrorKind::Unreachable,
+            Some(status @ 300..) => kind_of_status(status),
+            // An error inside of a success.
             _ => ErrorKind::Other,
         };
     }
