@@ -57,7 +57,11 @@ impl Failure {
 impl From<SessionError> for Failure {
     fn from(error: SessionError) -> Failure {
         let (exit, hint) = judge(&error);
-        let hint = hint.map(|hint| format!("{hint}{}", what_is_safe(&error)));
+        let again = match (exit, error.store_kind()) {
+            (Exit::Incomplete, Some(_)) => ", then run the same command again",
+            _ => "",
+        };
+        let hint = hint.map(|hint| format!("{hint}{again}{}", what_is_safe(&error)));
         Failure { exit, error: Box::new(error), hint }
     }
 }
@@ -75,13 +79,17 @@ fn judge(error: &SessionError) -> (Exit, Option<&'static str>) {
             (Exit::Usage, Some("wait for the other command to end, or end that process: nothing will be lost"))
         }
         E::Journal(JournalError::NoSession { .. }) => (Exit::Usage, Some("run failback check or plan first")),
+        E::Journal(JournalError::Folder { .. }) => {
+            (Exit::Incomplete, Some("make the folder writable for this user, or name another with --session DIR"))
+        }
         E::Journal(JournalError::Damaged { .. }) => (
             Exit::Incomplete,
             Some("keep the file as evidence, restore it from a copy, or begin anew with --session DIR"),
         ),
-        E::UnknownStore { .. } | E::SameResource { .. } | E::ShapesDiffer { .. } | E::WrongAccount { .. } => {
-            (Exit::Usage, None)
-        }
+        E::UnknownStore { .. } => (Exit::Usage, None),
+        E::SameResource { .. } => (Exit::Usage, Some("name another resource for one of them; nothing was written")),
+        E::ShapesDiffer { .. } => (Exit::Usage, Some("make both alike, or name another resource; nothing was written")),
+        E::WrongAccount { .. } => (Exit::Usage, Some("use that account's credentials; nothing was written")),
         E::ProfileLacks { .. } => (Exit::Usage, Some("see docs/profile.md for what goes there")),
         E::NoPlan => (Exit::Usage, Some("run failback plan first")),
         E::CheckpointExists { .. } => (Exit::Usage, Some("a checkpoint is never overwritten: choose another name")),
@@ -114,18 +122,11 @@ fn judge_cutover(kind: CutoverErrorKind) -> (Exit, Option<&'static str>) {
 }
 
 fn judge_store(kind: Option<ErrorKind>) -> (Exit, Option<&'static str>) {
-    let hint = match kind {
-        Some(ErrorKind::Missing) => {
-            return (Exit::Usage, Some("check the names in the profile and the Region of that side"));
-        }
-        Some(ErrorKind::Denied) => "check that side's credentials and permissions, then run the same command again",
-        Some(ErrorKind::Skewed) => "set this machine's clock right, then run the same command again",
-        Some(ErrorKind::Unreachable) => "run the same command again when the endpoint answers",
-        Some(ErrorKind::Throttled) => "lower limits in the profile, then run the same command again",
-        Some(ErrorKind::Local) => "make room on this machine's disk, then run the same command again",
-        _ => "nothing unknown counts as fine: mend it, then run the same command again",
-    };
-    (Exit::Incomplete, Some(hint))
+    match kind {
+        Some(ErrorKind::Missing) => (Exit::Usage, Some(ErrorKind::Missing.remedy())),
+        Some(kind) => (Exit::Incomplete, Some(kind.remedy())),
+        None => (Exit::Incomplete, Some("nothing unknown counts as fine: mend it, then run the same command again")),
+    }
 }
 
 /// What an operator need not fear, to end a hint with.
@@ -136,7 +137,7 @@ fn what_is_safe(error: &SessionError) -> &'static str {
             "; every write is in the session's journal: it goes on from there, and failback undo takes it back"
         }
         E::Cutover(_) => "; no weight was changed but those told above, and failback cutover --retreat gives all to dr",
-        E::Store { .. } | E::Compare(_) if error.store_kind().is_some() => {
+        E::Store { .. } | E::Account { .. } | E::Compare(_) if error.store_kind().is_some() => {
             "; nothing was decided and nothing was written"
         }
         _ => "",

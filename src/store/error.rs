@@ -30,6 +30,21 @@ impl ErrorKind {
     pub fn is_transient(self) -> bool {
         matches!(self, ErrorKind::Unreachable | ErrorKind::Throttled)
     }
+
+    /// What an operator can do about it, as the beginning of a sentence.
+    pub fn remedy(self) -> &'static str {
+        match self {
+            ErrorKind::Missing => "check the names in the profile and the Region of that side",
+            ErrorKind::Denied => "check that side's credentials and permissions",
+            ErrorKind::Skewed => "set this machine's clock right",
+            ErrorKind::Unreachable => "wait until the endpoint answers",
+            ErrorKind::Throttled => "lower limits in the profile",
+            ErrorKind::Local => "make room on this machine's disk",
+            ErrorKind::Unreadable | ErrorKind::Unfit | ErrorKind::Other => {
+                "nothing unknown counts as fine: mend what is named"
+            }
+        }
+    }
 }
 
 /// A failed store operation.

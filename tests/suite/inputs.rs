@@ -4,8 +4,10 @@
 mod burst;
 mod denied;
 mod gate;
+mod interrupts;
 mod lost;
 mod outage;
+mod preflight;
 
 use std::collections::HashMap;
 use std::process::{Child, Stdio};

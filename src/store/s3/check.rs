@@ -75,7 +75,7 @@ impl S3Store {
 
     pub(super) async fn ask_identity(&self) -> Result<Identity> {
         let region = self.require_bucket().await?;
-        let created = self.creation_date().await.unwrap_or_default();
+        let created = self.creation_date().await?.unwrap_or_default();
         Ok(Identity {
             kind: StoreKind::S3,
             resource: format!("s3://{}/{} ({region})", self.bucket, self.prefix),
@@ -86,17 +86,28 @@ impl S3Store {
     }
 
     /// When the bucket was made; `None` where these credentials may not list buckets or it is another account's.
-    async fn creation_date(&self) -> Option<String> {
+    ///
+    /// A failure that may pass is an error: a date that is missing once would make it another bucket.
+    async fn creation_date(&self) -> Result<Option<String>> {
         let mut token = None;
         for _ in 0..BUCKET_PAGES_MAX {
             let request = self.client.list_buckets().prefix(&self.bucket).set_continuation_token(token);
-            let reply = request.send().await.ok()?;
+            let reply = match request.send().await {
+                Ok(reply) => reply,
+                Err(error) => {
+                    let error = s3_error(format!("cannot ask when bucket {} was made", self.bucket), error);
+                    return if error.kind.is_transient() { Err(error) } else { Ok(None) };
+                }
+            };
             if let Some(own) = reply.buckets().iter().find(|bucket| bucket.name() == Some(self.bucket.as_str())) {
-                return own.creation_date().map(|date| date.secs().to_string());
+                return Ok(own.creation_date().map(|date| date.secs().to_string()));
             }
-            token = Some(reply.continuation_token()?.to_owned());
+            token = reply.continuation_token().map(str::to_owned);
+            if token.is_none() {
+                return Ok(None);
+            }
         }
-        None
+        Ok(None)
     }
 
     pub(super) async fn ask_shape(&self) -> Shape {
@@ -175,6 +186,7 @@ impl S3Store {
             self.replication_finding(&subject).await,
             self.lifecycle_finding(&subject).await,
             self.listing_finding(&subject).await,
+            self.clock_watch.finding(&subject),
         ];
         found.into_iter().flatten().collect()
     }
