@@ -8,6 +8,7 @@ mod interrupts;
 mod lost;
 mod outage;
 mod preflight;
+mod surroundings;
 
 use std::collections::HashMap;
 use std::process::{Child, Stdio};
