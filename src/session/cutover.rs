@@ -10,10 +10,10 @@ use super::{Result, Session, SessionError};
 use crate::cutover::{
     ChangeId, Cutover, CutoverEnd, CutoverEvent, HealthProbe, Route53Dial, TokioSleep, TrafficDial, probe_of,
 };
-use crate::journal::Event;
+use crate::journal::{Event, EventRecord};
 use crate::model::Percent;
 use crate::profile::CutoverProfile;
-use crate::verify::{Expectations, ExpectedStore, ParityProof, SigningKey};
+use crate::verify::{Expectations, ExpectedStore, ParityProof, ProofRefused, Refusal, SigningKey};
 
 /// A dial, ready to use.
 enum OpenDial {
@@ -104,6 +104,9 @@ impl Session {
     }
 
     async fn proof(&self, certificate: &std::path::Path, profile: &CutoverProfile) -> Result<ParityProof> {
+        if let Some(why) = outdated_by(&self.journal.events()?) {
+            return Err(ProofRefused { reasons: vec![Refusal::Invalid(why.to_owned())] }.into());
+        }
         let key = SigningKey::load_or_create(&self.folder().join("signing.key"))?;
         let mut stores = Vec::new();
         for store in &self.profile.stores {
@@ -179,4 +182,17 @@ impl Session {
             })
             .flatten())
     }
+}
+
+/// What this session has come to know or done since its newest certificate, if that makes it worthless.
+fn outdated_by(events: &[EventRecord]) -> Option<&'static str> {
+    let newest = events.iter().rev().find_map(|record| match &record.event {
+        Event::Verified { parity: true, .. } => Some(None),
+        Event::Verified { parity: false, .. } => Some(Some("the newest verification found that the sides differ")),
+        Event::Intended { .. } | Event::UndoIntended { .. } | Event::CountersRaised { .. } => {
+            Some(Some("this session wrote to the primary after it was verified"))
+        }
+        _ => None,
+    });
+    newest.flatten()
 }

@@ -2,6 +2,7 @@
 //! the fault is gone.
 
 mod burst;
+mod cutovers;
 mod denied;
 mod gate;
 mod interrupts;
