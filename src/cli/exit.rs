@@ -47,8 +47,16 @@ impl Failure {
 
 impl From<SessionError> for Failure {
     fn from(error: SessionError) -> Failure {
-        let (exit, hint) = if is_disk_full(&error) { (Exit::Incomplete, Some(DISK_FULL)) } else { judge(&error) };
-        Failure { exit, error: Box::new(error), hint: hint.map(str::to_owned) }
+        if is_disk_full(&error) {
+            return Failure::hinted(Exit::Incomplete, error, DISK_FULL);
+        }
+        let (exit, hint) = judge(&error);
+        let again = match (exit, error.store_kind()) {
+            (Exit::Incomplete, Some(_)) => ", then run the same command again",
+            _ => "",
+        };
+        let hint = hint.map(|hint| format!("{hint}{again}{}", what_is_safe(&error)));
+        Failure { exit, error: Box::new(error), hint }
     }
 }
 
@@ -74,9 +82,10 @@ fn judge(error: &SessionError) -> (Exit, Option<&'static str>) {
     use SessionError as E;
     match error {
         E::Journal(error) | E::Replay(ReplayError::Journal(error)) => judge_journal(error),
-        E::UnknownStore { .. } | E::SameResource { .. } | E::ShapesDiffer { .. } | E::WrongAccount { .. } => {
-            (Exit::Usage, None)
-        }
+        E::UnknownStore { .. } => (Exit::Usage, None),
+        E::SameResource { .. } => (Exit::Usage, Some("name another resource for one of them; nothing was written")),
+        E::ShapesDiffer { .. } => (Exit::Usage, Some("make both alike, or name another resource; nothing was written")),
+        E::WrongAccount { .. } => (Exit::Usage, Some("use that account's credentials; nothing was written")),
         E::ProfileLacks { .. } => (Exit::Usage, Some("see docs/profile.md for what goes there")),
         E::NothingWritten => (Exit::Usage, None),
         E::NoPlan => (Exit::Usage, Some("run failback plan first")),
@@ -92,10 +101,7 @@ fn judge(error: &SessionError) -> (Exit, Option<&'static str>) {
         }
         E::Compare(CompareError::Base { .. }) => (Exit::Usage, Some(OTHER_BASE)),
         E::Compare(CompareError::Manifest { source, .. }) => judge_manifest(source),
-        E::Cutover(error) if error.kind == CutoverErrorKind::NotRecorded => (
-            Exit::Incomplete,
-            Some("a shift is not made without its record, a retreat is; failback check tells the weights"),
-        ),
+        E::Cutover(error) => judge_cutover(error.kind),
         _ => judge_store(error.store_kind()),
     }
 }
@@ -115,9 +121,12 @@ fn judge_journal(error: &JournalError) -> (Exit, Option<&'static str>) {
                  with --session DIR",
             ),
         ),
-        JournalError::Write { .. } | JournalError::Folder { .. } => {
-            (Exit::Incomplete, Some("see that its disk has room and can be written, then run the same command again"))
-        }
+        JournalError::Write { .. } | JournalError::Folder { .. } => (
+            Exit::Incomplete,
+            Some(
+                "see that its disk has room and that this user may write there, or name another folder with --session DIR",
+            ),
+        ),
         _ => judge_store(None),
     }
 }
@@ -136,20 +145,40 @@ fn judge_manifest(error: &ManifestError) -> (Exit, Option<&'static str>) {
     }
 }
 
+fn judge_cutover(kind: CutoverErrorKind) -> (Exit, Option<&'static str>) {
+    use CutoverErrorKind as K;
+    match kind {
+        K::Unfit | K::Probe => (Exit::Usage, Some("check [cutover] of the profile against the hosted zone")),
+        K::Drifted => (Exit::Undecided, Some("somebody else is changing the weights: find out who, then run it again")),
+        K::NotInsync => (Exit::Incomplete, Some("look at the hosted zone, then run the same command again")),
+        K::NotRecorded => (
+            Exit::Incomplete,
+            Some("a shift is not made without its record, a retreat is; failback check tells the weights"),
+        ),
+        K::Service(kind) => judge_store(Some(kind)),
+    }
+}
+
 fn judge_store(kind: Option<ErrorKind>) -> (Exit, Option<&'static str>) {
     match kind {
-        Some(ErrorKind::Missing) => (Exit::Usage, Some("check the names in the profile and the Region of that side")),
-        Some(ErrorKind::Denied) => {
-            (Exit::Incomplete, Some("check that side's credentials and permissions; nothing was decided"))
+        Some(ErrorKind::Missing) => (Exit::Usage, Some(ErrorKind::Missing.remedy())),
+        Some(kind) => (Exit::Incomplete, Some(kind.remedy())),
+        None => (Exit::Incomplete, Some("nothing unknown counts as fine: mend it, then run the same command again")),
+    }
+}
+
+/// What an operator need not fear, to end a hint with.
+fn what_is_safe(error: &SessionError) -> &'static str {
+    use SessionError as E;
+    match error {
+        E::Replay(_) => {
+            "; every write is in the session's journal: it goes on from there, and failback undo takes it back"
         }
-        Some(ErrorKind::Unreachable) => {
-            (Exit::Incomplete, Some("nothing was decided; run the same command again when the endpoint answers"))
+        E::Cutover(_) => "; no weight was changed but those told above, and failback cutover --retreat gives all to dr",
+        E::Store { .. } | E::Account { .. } | E::Compare(_) if error.store_kind().is_some() => {
+            "; nothing was decided and nothing was written"
         }
-        Some(ErrorKind::Throttled) => {
-            (Exit::Incomplete, Some("lower limits in the profile, then run the same command again"))
-        }
-        Some(ErrorKind::Local) => (Exit::Incomplete, Some("make room on this machine's disk, then run it again")),
-        _ => (Exit::Incomplete, Some("nothing unknown counts as fine: mend it, then run the same command again")),
+        _ => "",
     }
 }
 

@@ -8,10 +8,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use nix::sys::signal::{Signal, killpg};
-use nix::unistd::Pid;
 use tokio::process::Command;
 
+use super::command::run_in_group;
 use super::dial::Result;
 use super::error::{CutoverError, CutoverErrorKind};
 use super::route53::Route53;
@@ -138,42 +137,18 @@ impl CommandProbe {
     }
 }
 
-/// Kills a process group when dropped, also when the probe's future is dropped half way.
-struct Group(Option<Pid>);
-
-impl Drop for Group {
-    fn drop(&mut self) {
-        if let Some(leader) = self.0 {
-            // It fails only when no process of the group is left.
-            let _ = killpg(leader, Signal::SIGKILL);
-        }
-    }
-}
-
 #[async_trait]
 impl HealthProbe for CommandProbe {
     async fn probe(&self) -> Probed {
         let mut command = Command::new(&self.program);
-        command.args(&self.arguments).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-        let mut child = match command.process_group(0).spawn() {
-            Ok(child) => child,
-            Err(error) => return Probed::failed(format!("the health command does not start: {error}")),
-        };
-        let leader = child.id().and_then(|id| i32::try_from(id).ok()).map(Pid::from_raw);
-        let mut group = Group(leader);
-        let waited = tokio::time::timeout(self.timeout, child.wait()).await;
-        if matches!(waited, Ok(Ok(_))) {
-            // Its leader is reaped: the id may be another process's by now.
-            group.0 = None;
-        }
-        drop(group);
-        match waited {
-            Ok(Ok(status)) => Probed { ok: status.success(), detail: format!("the health command: {status}") },
-            Ok(Err(error)) => Probed::failed(format!("the health command cannot be waited for: {error}")),
-            Err(_) => {
-                let _ = child.wait().await;
-                Probed::failed(format!("the health command hung and was killed after {} s", self.timeout.as_secs()))
+        command.args(&self.arguments).stderr(Stdio::null());
+        match run_in_group(command, self.timeout).await {
+            Ok(Some(status)) => Probed { ok: status.success(), detail: format!("the health command: {status}") },
+            Ok(None) => {
+                let seconds = self.timeout.as_secs();
+                Probed::failed(format!("the health command hung and was killed after {seconds} s"))
             }
+            Err(error) => Probed::failed(format!("the health command cannot be run: {error}")),
         }
     }
 }

@@ -4,6 +4,7 @@
 //! happens. Shifting needs a [`crate::verify::ParityProof`]; retreating never needs one. DNS moves customers and fences
 //! nobody: that writers to dr are stopped is the certificate's business.
 
+mod command;
 mod dial;
 mod error;
 mod event;
@@ -13,6 +14,7 @@ mod next_move;
 mod route53;
 mod runner;
 
+pub use command::run_in_group;
 pub use dial::{ChangeId, ChangeStatus, TrafficDial, Weights};
 pub use error::{CutoverError, CutoverErrorKind};
 pub use event::{CutoverEnd, CutoverEvent, Observer};

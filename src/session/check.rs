@@ -2,10 +2,13 @@
 
 use serde::Serialize;
 
-use super::{Result, Session, SessionError};
+use super::open::{Sides, open_sides};
+use super::{Result, Session, SessionError, require_distinct};
 use crate::journal::Event;
-use crate::model::Identity;
-use crate::store::{ErrorKind, Finding, Level, StorePair, compare_shapes};
+use crate::model::{Identity, Side, StoreId};
+use crate::profile::StoreProfile;
+use crate::store::aws::caller_account;
+use crate::store::{ErrorKind, Finding, Level, ReadStore, StorePair, compare_shapes};
 
 /// What preflight found of one store.
 #[derive(Debug, Clone, Serialize)]
@@ -56,21 +59,20 @@ fn finding_of(subject: &str, error: &dyn std::error::Error) -> Finding {
     Finding::new(Level::Blocker, subject, what)
 }
 
-/// A side that cannot be used, with what to do about it.
-fn unusable(subject: &str, error: &SessionError) -> Finding {
-    let finding = finding_of(subject, error);
-    let hint = match error.store_kind() {
-        Some(ErrorKind::Missing) => "check the names in the profile and the Region of that side",
-        Some(ErrorKind::Denied) => "check that side's credentials and permissions",
-        Some(kind) if kind.is_transient() => "run it again when the endpoint answers",
-        _ => return finding,
-    };
-    finding.with_hint(hint)
-}
+impl CheckOutcome {
+    /// Tells what stands in the way. What is not there was looked for, so the look is complete; anything else is not known.
+    fn tell(&mut self, subject: &str, error: &dyn std::error::Error, kind: Option<ErrorKind>) {
+        self.complete &= matches!(kind, None | Some(ErrorKind::Missing));
+        let finding = finding_of(subject, error);
+        self.findings.push(match kind {
+            Some(kind) => finding.with_hint(kind.remedy()),
+            None => finding,
+        });
+    }
 
-/// Whether an error leaves it open what is there: what the profile names and nobody has is known not to be there.
-fn leaves_open(error: &SessionError) -> bool {
-    error.store_kind().is_some_and(|kind| kind != ErrorKind::Missing)
+    fn tell_session(&mut self, subject: &str, error: &SessionError) {
+        self.tell(subject, error, error.store_kind());
+    }
 }
 
 impl Session {
@@ -83,23 +85,14 @@ impl Session {
         let mut outcome = CheckOutcome { stores: Vec::new(), weights: None, findings: Vec::new(), complete: true };
         self.check_accounts(&mut outcome).await;
         for store in self.chosen() {
-            let mut found = StoreCheck { store: store.name.clone(), primary: None, dr: None };
-            match self.pair(store).await {
-                Err(error) => {
-                    outcome.complete &= !leaves_open(&error);
-                    outcome.findings.push(unusable(&store.name, &error));
-                }
-                Ok(pair) => check_pair(&pair, &mut found, &mut outcome).await,
-            }
+            let sides = open_sides(&self.profile, store, &self.around).await;
+            let found = check_sides(store, sides, &mut outcome).await;
             outcome.stores.push(found);
         }
         if self.profile.cutover.is_some() {
             match self.weights().await {
                 Ok(weights) => outcome.weights = Some(weights),
-                Err(error) => {
-                    outcome.complete = false;
-                    outcome.findings.push(finding_of("cutover", &error));
-                }
+                Err(error) => outcome.tell_session("cutover", &error),
             }
         }
         outcome.findings.sort_by_key(|finding| std::cmp::Reverse(finding.level));
@@ -109,35 +102,65 @@ impl Session {
     }
 
     async fn check_accounts(&self, outcome: &mut CheckOutcome) {
-        for (name, side) in [("primary", &self.profile.primary), ("dr", &self.profile.dr)] {
-            let Some(expected) = &side.account else { continue };
-            match crate::store::aws::caller_account(side).await {
-                Err(error) => {
-                    outcome.complete = false;
-                    outcome.findings.push(finding_of(name, &error));
-                }
-                Ok(found) if found.as_ref() != Some(expected) => {
-                    let found = found.unwrap_or_else(|| "unknown".into());
-                    let error = SessionError::WrongAccount { side: name.into(), found, expected: expected.clone() };
-                    outcome.findings.push(finding_of(name, &error));
-                }
-                Ok(_) => {}
+        for side in [Side::Primary, Side::Dr] {
+            if let Err(error) = self.require_account(side).await {
+                outcome.tell_session(&side.to_string(), &error);
             }
         }
     }
+
+    /// Makes sure that both sides are the accounts that the profile says.
+    pub(super) async fn require_accounts(&self) -> Result<()> {
+        self.require_account(Side::Primary).await?;
+        self.require_account(Side::Dr).await
+    }
+
+    async fn require_account(&self, side: Side) -> Result<()> {
+        let reached = if side == Side::Primary { &self.profile.primary } else { &self.profile.dr };
+        let Some(expected) = &reached.account else { return Ok(()) };
+        let asked = caller_account(reached).await;
+        let found = asked.map_err(|source| SessionError::Account { side, source })?;
+        if found.as_ref() == Some(expected) {
+            return Ok(());
+        }
+        let found = found.unwrap_or_else(|| "unknown".into());
+        Err(SessionError::WrongAccount { side, found, expected: expected.clone() })
+    }
 }
 
-async fn check_pair(pair: &StorePair, found: &mut StoreCheck, outcome: &mut CheckOutcome) {
-    found.primary = pair.primary.identity().await.ok();
-    found.dr = pair.dr.identity().await.ok();
-    let (primary, dr) = futures_util::join!(pair.primary.check(), pair.dr.check());
-    outcome.findings.extend(primary);
-    outcome.findings.extend(dr);
-    match shape_findings(pair).await {
+async fn check_sides(store: &StoreProfile, sides: Sides, outcome: &mut CheckOutcome) -> StoreCheck {
+    let mut found = StoreCheck { store: store.name.clone(), primary: None, dr: None };
+    let subject = |side: Side| format!("{} {side}", store.name);
+    match &sides.primary {
+        Ok(primary) => found.primary = check_side(&subject(Side::Primary), primary.as_ref(), outcome).await,
+        Err(error) => outcome.tell(&subject(Side::Primary), error, Some(error.kind)),
+    }
+    match &sides.dr {
+        Ok(dr) => found.dr = check_side(&subject(Side::Dr), dr.as_ref(), outcome).await,
+        Err(error) => outcome.tell(&subject(Side::Dr), error, Some(error.kind)),
+    }
+    if let Some(Err(error)) = &sides.base {
+        outcome.tell(&subject(Side::Base), error, Some(error.kind));
+    }
+    let Ok(pair) = sides.pair(StoreId(store.name.clone())) else { return found };
+    if let Err(error) = require_distinct(&pair).await {
+        outcome.tell_session(&store.name, &error);
+    }
+    match shape_findings(&pair).await {
         Ok(findings) => outcome.findings.extend(findings),
+        Err(error) => outcome.tell_session(&store.name, &error),
+    }
+    found
+}
+
+/// Looks at one side; gives what it is.
+async fn check_side(subject: &str, side: &dyn ReadStore, outcome: &mut CheckOutcome) -> Option<Identity> {
+    outcome.findings.extend(side.check().await);
+    match side.identity().await {
+        Ok(identity) => Some(identity),
         Err(error) => {
-            outcome.complete &= !leaves_open(&error);
-            outcome.findings.push(unusable(&pair.id.0, &error));
+            outcome.tell(subject, &error, Some(error.kind));
+            None
         }
     }
 }

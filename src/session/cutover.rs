@@ -222,13 +222,13 @@ fn overtaken(state: &SessionState) -> Vec<(Timestamp, String)> {
     let mut overtaken = Vec::new();
     for (name, at, _) in &state.commands {
         match Action::named(name) {
-            Some(Action::Replay) => overtaken.push((*at, "a replay wrote to the primary".to_owned())),
-            Some(Action::Undo) => overtaken.push((*at, "an undo wrote to the primary".to_owned())),
+            Some(Action::Replay) => overtaken.push((*at, "a replay to the primary began".to_owned())),
+            Some(Action::Undo) => overtaken.push((*at, "an undo began".to_owned())),
             _ => {}
         }
     }
     if let Some((at, false, _)) = &state.verified {
-        overtaken.push((*at, "a verification found that the sides differ".to_owned()));
+        overtaken.push((*at, "the newest verification found that the sides differ".to_owned()));
     }
     let retreats = state.traffic.iter().filter(|(_, share, _)| *share == Some(Percent::ZERO));
     overtaken.extend(retreats.map(|(at, _, _)| (*at, "customers went back to dr".to_owned())));

@@ -3,7 +3,9 @@
 use std::path::PathBuf;
 
 use crate::compare::CompareError;
+use crate::cutover::{CutoverError, CutoverErrorKind};
 use crate::journal::JournalError;
+use crate::model::Side;
 use crate::replay::ReplayError;
 use crate::store::{ErrorKind, Finding, StoreError};
 use crate::verify::{CertificateError, ProofRefused, SigningKeyError};
@@ -39,11 +41,19 @@ pub enum SessionError {
     #[error("{side} is account {found}, the profile says {expected}")]
     WrongAccount {
         /// The side.
-        side: String,
+        side: Side,
         /// The account of the credentials.
         found: String,
         /// The account in the profile.
         expected: String,
+    },
+    /// A side could not be asked for its account.
+    #[error("the account of {side} cannot be told")]
+    Account {
+        /// The side.
+        side: Side,
+        /// Why.
+        source: StoreError,
     },
     /// A store could not be reached or asked.
     #[error("store {store} cannot be used")]
@@ -119,7 +129,7 @@ pub enum SessionError {
     SigningKey(#[from] SigningKeyError),
     /// Traffic could not be read or moved.
     #[error(transparent)]
-    Cutover(#[from] crate::cutover::CutoverError),
+    Cutover(#[from] CutoverError),
 }
 
 impl SessionError {
@@ -127,10 +137,15 @@ impl SessionError {
     pub fn store_kind(&self) -> Option<ErrorKind> {
         match self {
             SessionError::Store { source, .. }
+            | SessionError::Account { source, .. }
             | SessionError::Compare(CompareError::Read { source, .. })
             | SessionError::Replay(ReplayError::Read { source, .. } | ReplayError::Write { source, .. }) => {
                 Some(source.kind)
             }
+            SessionError::Cutover(error) => match error.kind {
+                CutoverErrorKind::Service(kind) => Some(kind),
+                _ => None,
+            },
             _ => None,
         }
     }

@@ -7,6 +7,7 @@ use tokio::process::Command;
 
 use super::{Result, Session, SessionError};
 use crate::compare::read_side;
+use crate::cutover::run_in_group;
 use crate::digest::{BUCKETS, bucket_root, root_of};
 use crate::journal::Event;
 use crate::model::{Digest, Side};
@@ -121,28 +122,16 @@ fn exit_words(code: Option<i32>) -> String {
     code.map_or_else(|| "was ended by a signal".into(), |code| format!("ended with exit code {code}"))
 }
 
-/// Runs a command without a shell; its process group is ended when it takes too long or this is dropped.
+/// Runs a command without a shell; what it started is ended when it takes too long or this is dropped.
 async fn run(command: &[String], timeout_seconds: u64) -> std::result::Result<Option<i32>, String> {
     let Some((program, arguments)) = command.split_first() else {
         return Err("the command is empty".into());
     };
-    let mut child = Command::new(program)
-        .args(arguments)
-        .stdin(std::process::Stdio::null())
-        .stdout(std::process::Stdio::null())
-        .stderr(std::process::Stdio::inherit())
-        .process_group(0)
-        .kill_on_drop(true)
-        .spawn()
-        .map_err(|error| format!("{program} cannot be started: {error}"))?;
-    match tokio::time::timeout(Duration::from_secs(timeout_seconds), child.wait()).await {
-        Ok(status) => Ok(status.map_err(|error| format!("{program} cannot be waited for: {error}"))?.code()),
-        Err(_) => {
-            if let Some(group) = child.id().and_then(|id| i32::try_from(id).ok()) {
-                // The group may have ended in this very moment, which is what we want.
-                let _ = nix::sys::signal::killpg(nix::unistd::Pid::from_raw(group), nix::sys::signal::Signal::SIGKILL);
-            }
-            Err(format!("{program} did not end within {timeout_seconds} s"))
-        }
+    let mut command = Command::new(program);
+    command.args(arguments).stderr(std::process::Stdio::inherit());
+    match run_in_group(command, Duration::from_secs(timeout_seconds)).await {
+        Ok(Some(status)) => Ok(status.code()),
+        Ok(None) => Err(format!("{program} did not end within {timeout_seconds} s")),
+        Err(error) => Err(format!("{program} cannot be run: {error}")),
     }
 }

@@ -82,6 +82,7 @@ pub struct Session {
     journal: Arc<Journal>,
     options: Options,
     around: Surroundings,
+    accounts_hold: tokio::sync::OnceCell<()>,
 }
 
 impl Session {
@@ -106,7 +107,7 @@ impl Session {
         let journal = Arc::new(Journal::open(folder, around.clock.clone())?);
         let profile_digest = blake3::hash(profile_text.as_bytes()).into();
         journal.keep_profile(profile_digest, profile_text)?;
-        Ok(Session { profile, profile_digest, journal, options, around })
+        Ok(Session { profile, profile_digest, journal, options, around, accounts_hold: Default::default() })
     }
 
     /// The profile.
@@ -178,15 +179,11 @@ impl Session {
         self.profile.stores.iter().filter(|store| chosen(&store.name)).collect()
     }
 
-    /// Connects both sides of a store and makes sure that they are two resources.
+    /// Connects both sides of a store and makes sure that they are two resources, in the accounts that the profile says.
     async fn pair(&self, store: &StoreProfile) -> Result<StorePair> {
+        self.accounts_hold.get_or_try_init(|| self.require_accounts()).await?;
         let pair = open_pair(&self.profile, store, &self.around).await?;
-        let read = |source| SessionError::Store { store: store.name.clone(), source };
-        let primary = pair.primary.identity().await.map_err(read)?;
-        let dr = pair.dr.identity().await.map_err(read)?;
-        if primary.is_same_resource(&dr) {
-            return Err(SessionError::SameResource { store: store.name.clone(), resource: primary.resource });
-        }
+        require_distinct(&pair).await?;
         Ok(pair)
     }
 
@@ -223,5 +220,17 @@ impl Session {
         found.ok_or_else(|| SessionError::PlanOutdated {
             why: format!("it has store {id}, which the profile no longer has"),
         })
+    }
+}
+
+/// Both sides must be two resources: replaying would write what is read.
+async fn require_distinct(pair: &StorePair) -> Result<()> {
+    let store = || pair.id.0.clone();
+    let read = |source| SessionError::Store { store: store(), source };
+    let primary = pair.primary.identity().await.map_err(read)?;
+    let dr = pair.dr.identity().await.map_err(read)?;
+    match primary.is_same_resource(&dr) {
+        true => Err(SessionError::SameResource { store: store(), resource: primary.resource }),
+        false => Ok(()),
     }
 }

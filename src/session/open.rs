@@ -16,7 +16,22 @@ use crate::store::{BaseStore, ReadStore, StoreError, StorePair, WriteStore};
 /// Tries of one operation before its error ends the command.
 const ATTEMPTS_MAX: u32 = 5;
 
-type Opened = std::result::Result<StorePair, StoreError>;
+type Opened<S> = std::result::Result<Arc<S>, StoreError>;
+
+/// The sides of one store, each connected by itself, throttled and retried.
+pub(super) struct Sides {
+    pub(super) primary: Opened<dyn WriteStore>,
+    pub(super) dr: Opened<dyn ReadStore>,
+    pub(super) base: Option<std::result::Result<BaseStore, StoreError>>,
+}
+
+impl Sides {
+    /// The pair, or the first side's error.
+    pub(super) fn pair(self, id: StoreId) -> std::result::Result<StorePair, StoreError> {
+        let Sides { primary, dr, base } = self;
+        Ok(StorePair { id, primary: primary?, dr: dr?, base: base.transpose()? })
+    }
+}
 
 /// Connects both sides of a store, and its base where that is a store too, each throttled and retried.
 ///
@@ -24,18 +39,23 @@ type Opened = std::result::Result<StorePair, StoreError>;
 ///
 /// [`SessionError::Store`] when a side cannot be reached or does not exist.
 pub async fn open_pair(profile: &Profile, store: &StoreProfile, around: &Surroundings) -> Result<StorePair> {
+    let opened = open_sides(profile, store, around).await.pair(StoreId(store.name.clone()));
+    opened.map_err(|source| SessionError::Store { store: store.name.clone(), source })
+}
+
+/// Connects the sides of a store, whatever becomes of the others.
+pub(super) async fn open_sides(profile: &Profile, store: &StoreProfile, around: &Surroundings) -> Sides {
     let id = StoreId(store.name.clone());
-    let opened = match &store.resources {
-        Resources::Memory { primary, dr } => Ok(in_memory(id, primary, dr, &around.memory)),
+    let sides = match &store.resources {
+        Resources::Memory { primary, dr } => in_memory(id, primary, dr, &around.memory),
         Resources::DynamoDb { .. } => dynamodb(id, profile, store, &around.clock).await,
         Resources::S3 { .. } => s3(id, profile, store).await,
         Resources::Postgres { .. } => postgres(id, profile, store).await,
     };
-    let pair = opened.map_err(|source| SessionError::Store { store: store.name.clone(), source })?;
-    Ok(wrapped(pair, store))
+    wrapped(sides, store)
 }
 
-fn wrapped(pair: StorePair, store: &StoreProfile) -> StorePair {
+fn wrapped(sides: Sides, store: &StoreProfile) -> Sides {
     let (reads, writes) = (store.limits.reads_per_second, store.limits.writes_per_second);
     let retries = || Retries {
         attempts_max: ATTEMPTS_MAX,
@@ -46,26 +66,22 @@ fn wrapped(pair: StorePair, store: &StoreProfile) -> StorePair {
     let read = |side: Arc<dyn ReadStore>| -> Arc<dyn ReadStore> {
         Arc::new(Retrying::new(Arc::new(Throttled::new(side, reads, writes)) as Arc<dyn ReadStore>, retries()))
     };
-    let primary: Arc<dyn WriteStore> = Arc::new(Throttled::new(pair.primary, reads, writes));
-    StorePair {
-        id: pair.id,
-        primary: Arc::new(Retrying::new(primary, retries())),
-        dr: read(pair.dr),
-        base: pair.base.map(|base| BaseStore { store: read(base.store), as_of: base.as_of }),
+    let write = |side: Arc<dyn WriteStore>| -> Arc<dyn WriteStore> {
+        Arc::new(Retrying::new(Arc::new(Throttled::new(side, reads, writes)) as Arc<dyn WriteStore>, retries()))
+    };
+    Sides {
+        primary: sides.primary.map(write),
+        dr: sides.dr.map(read),
+        base: sides.base.map(|base| base.map(|base| BaseStore { store: read(base.store), as_of: base.as_of })),
     }
 }
 
-fn in_memory(id: StoreId, primary: &str, dr: &str, memory: &MemoryRegistry) -> StorePair {
-    let store = |side, name| MemoryStore::new(id.clone(), side, memory.table(name));
-    StorePair {
-        primary: Arc::new(store(Side::Primary, primary)),
-        dr: Arc::new(store(Side::Dr, dr)),
-        base: None,
-        id: id.clone(),
-    }
+fn in_memory(id: StoreId, primary: &str, dr: &str, memory: &MemoryRegistry) -> Sides {
+    let store = |side, name| Arc::new(MemoryStore::new(id.clone(), side, memory.table(name)));
+    Sides { primary: Ok(store(Side::Primary, primary)), dr: Ok(store(Side::Dr, dr)), base: None }
 }
 
-async fn dynamodb(id: StoreId, profile: &Profile, store: &StoreProfile, clock: &Arc<dyn Clock>) -> Opened {
+async fn dynamodb(id: StoreId, profile: &Profile, store: &StoreProfile, clock: &Arc<dyn Clock>) -> Sides {
     let Resources::DynamoDb { primary, dr, version_attribute, .. } = &store.resources else {
         unreachable!("called for DynamoDB stores only")
     };
@@ -75,44 +91,44 @@ async fn dynamodb(id: StoreId, profile: &Profile, store: &StoreProfile, clock: &
     };
     let base = match &store.base {
         BaseProfile::Table(table) => {
-            let base = connect(Side::Base, &profile.primary, &profile.dr, table).await?;
-            Some(BaseStore { as_of: base.restored_as_of(), store: base })
+            let base = connect(Side::Base, &profile.primary, &profile.dr, table).await;
+            Some(base.map(|base| BaseStore { as_of: base.restored_as_of(), store: base }))
         }
         _ => None,
     };
-    let dr = connect(Side::Dr, &profile.dr, &profile.primary, &dr.table).await?;
-    let primary = connect(Side::Primary, &profile.primary, &profile.dr, &primary.table).await?;
-    Ok(StorePair { id, primary, dr, base })
+    let dr = connect(Side::Dr, &profile.dr, &profile.primary, &dr.table).await;
+    let primary = connect(Side::Primary, &profile.primary, &profile.dr, &primary.table).await;
+    Sides { primary: primary.map(|side| side as _), dr: dr.map(|side| side as _), base }
 }
 
-async fn s3(id: StoreId, profile: &Profile, store: &StoreProfile) -> Opened {
+async fn s3(id: StoreId, profile: &Profile, store: &StoreProfile) -> Sides {
     let Resources::S3 { primary, dr } = &store.resources else { unreachable!("called for S3 stores only") };
     let as_of = profile.dr_as_of.or(profile.disaster_at);
     let base = match (&store.base, as_of) {
         (BaseProfile::Versions, Some(_)) => {
-            let base = S3Store::connect(id.clone(), Side::Base, &profile.primary, primary, as_of).await?;
-            Some(BaseStore { store: Arc::new(base), as_of })
+            let base = S3Store::connect(id.clone(), Side::Base, &profile.primary, primary, as_of).await;
+            Some(base.map(|base| BaseStore { store: Arc::new(base), as_of }))
         }
         _ => None,
     };
-    let dr = S3Store::connect(id.clone(), Side::Dr, &profile.dr, dr, None).await?;
-    let primary = S3Store::connect(id.clone(), Side::Primary, &profile.primary, primary, None).await?;
-    Ok(StorePair { id, primary: Arc::new(primary), dr: Arc::new(dr), base })
+    let dr = S3Store::connect(id.clone(), Side::Dr, &profile.dr, dr, None).await;
+    let primary = S3Store::connect(id.clone(), Side::Primary, &profile.primary, primary, None).await;
+    Sides { primary: primary.map(|side| Arc::new(side) as _), dr: dr.map(|side| Arc::new(side) as _), base }
 }
 
-async fn postgres(id: StoreId, profile: &Profile, store: &StoreProfile) -> Opened {
+async fn postgres(id: StoreId, profile: &Profile, store: &StoreProfile) -> Sides {
     let Resources::Postgres { primary, dr, tables, .. } = &store.resources else {
         unreachable!("called for PostgreSQL stores only")
     };
     let base = match &store.base {
         BaseProfile::Database(database) => {
             let aside = primary.in_database(database);
-            let base = PostgresStore::connect(id.clone(), Side::Base, &profile.primary, &aside, tables).await?;
-            Some(BaseStore { store: Arc::new(base), as_of: None })
+            let base = PostgresStore::connect(id.clone(), Side::Base, &profile.primary, &aside, tables).await;
+            Some(base.map(|base| BaseStore { store: Arc::new(base), as_of: None }))
         }
         _ => None,
     };
-    let dr = PostgresStore::connect(id.clone(), Side::Dr, &profile.dr, dr, tables).await?;
-    let primary = PostgresStore::connect(id.clone(), Side::Primary, &profile.primary, primary, tables).await?;
-    Ok(StorePair { id, primary: Arc::new(primary), dr: Arc::new(dr), base })
+    let dr = PostgresStore::connect(id.clone(), Side::Dr, &profile.dr, dr, tables).await;
+    let primary = PostgresStore::connect(id.clone(), Side::Primary, &profile.primary, primary, tables).await;
+    Sides { primary: primary.map(|side| Arc::new(side) as _), dr: dr.map(|side| Arc::new(side) as _), base }
 }

@@ -4,15 +4,21 @@
 //! profile's endpoints are used.
 
 use std::error::Error;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_credential_types::Credentials;
-use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
+use aws_sdk_s3::config::interceptors::{
+    BeforeDeserializationInterceptorContextRef, BeforeTransmitInterceptorContextRef,
+};
+use aws_sdk_s3::config::{ConfigBag, Intercept, RuntimeComponents};
+use aws_sdk_s3::error::{BoxError, ProvideErrorMetadata, SdkError};
+use aws_smithy_types::config_bag::{Storable, StoreReplace};
 
-use super::{ErrorKind, StoreError};
+use super::{ErrorKind, Finding, Level, StoreError};
 use crate::profile::SideProfile;
 
 /// Tries of one request by the SDK before its error is given up to the caller.
@@ -74,25 +80,131 @@ pub async fn caller_account(side: &SideProfile) -> Result<Option<String>, StoreE
     reply.map(|reply| reply.account).map_err(|error| store_error("cannot ask whose credentials these are", error))
 }
 
+/// A difference of clocks that is worth telling, in seconds. AWS refuses requests beyond 300.
+const SKEW_SECONDS_TOLD: i64 = 60;
+
+/// Notes how far this machine's clock is from a service's, by the dates of its replies: the farthest, since the SDK puts
+/// the signing date right after the first reply.
+#[derive(Debug, Clone, Default)]
+pub(super) struct ClockWatch(Arc<Mutex<Option<i64>>>);
+
+impl ClockWatch {
+    fn note(&self, ahead: i64) {
+        let mut farthest = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if farthest.is_none_or(|farthest| farthest.abs() < ahead.abs()) {
+            *farthest = Some(ahead);
+        }
+    }
+
+    /// What the replies tell, when it is worth telling.
+    pub(super) fn finding(&self, subject: &str) -> Option<Finding> {
+        let ahead = (*self.0.lock().unwrap_or_else(PoisonError::into_inner))?;
+        if ahead.abs() <= SKEW_SECONDS_TOLD {
+            return None;
+        }
+        let side = if ahead > 0 { "ahead of" } else { "behind" };
+        let what =
+            format!("this machine's clock is {} s {side} the service's, which refuses more than 300", ahead.abs());
+        Some(Finding::new(Level::Warning, subject, what).with_hint(ErrorKind::Skewed.remedy()))
+    }
+}
+
+impl Intercept for ClockWatch {
+    fn name(&self) -> &'static str {
+        "ClockWatch"
+    }
+
+    /// The request's own date is this machine's clock when it was signed.
+    fn read_before_transmit(
+        &self,
+        context: &BeforeTransmitInterceptorContextRef<'_>,
+        _components: &RuntimeComponents,
+        settings: &mut ConfigBag,
+    ) -> Result<(), BoxError> {
+        let signed = context.request().headers().get("x-amz-date").and_then(signing_date);
+        settings.interceptor_state().store_put(SignedAt(signed));
+        Ok(())
+    }
+
+    fn read_before_deserialization(
+        &self,
+        context: &BeforeDeserializationInterceptorContextRef<'_>,
+        _components: &RuntimeComponents,
+        settings: &mut ConfigBag,
+    ) -> Result<(), BoxError> {
+        let here = settings.load::<SignedAt>().and_then(|signed| signed.0);
+        let there = context.response().headers().get("date").and_then(http_date);
+        if let (Some(here), Some(there)) = (here, there) {
+            self.note(here - there);
+        }
+        Ok(())
+    }
+}
+
+/// When a request was signed, in seconds since 1970.
+#[derive(Debug)]
+struct SignedAt(Option<i64>);
+
+impl Storable for SignedAt {
+    type Storer = StoreReplace<SignedAt>;
+}
+
+fn signing_date(text: &str) -> Option<i64> {
+    let date = jiff::civil::DateTime::strptime("%Y%m%dT%H%M%SZ", text).ok()?;
+    Some(date.to_zoned(jiff::tz::TimeZone::UTC).ok()?.timestamp().as_second())
+}
+
+fn http_date(text: &str) -> Option<i64> {
+    Some(jiff::fmt::rfc2822::parse(text).ok()?.timestamp().as_second())
+}
+
+/// A reply as it came over the wire.
+pub(super) type HttpResponse = aws_sdk_s3::config::http::HttpResponse;
+
 /// Sorts an SDK error by what can be done about it; `what` says what failed, lowercase, naming the resource.
-pub fn store_error<E, R>(what: impl Into<String>, error: SdkError<E, R>) -> StoreError
+pub fn store_error<E>(what: impl Into<String>, error: SdkError<E, HttpResponse>) -> StoreError
 where
     E: ProvideErrorMetadata + Error + Send + Sync + 'static,
-    R: std::fmt::Debug + Send + Sync + 'static,
 {
-    let kind = match &error {
-        SdkError::DispatchFailure(_) | SdkError::TimeoutError(_) | SdkError::ResponseError(_) => ErrorKind::Unreachable,
-        SdkError::ServiceError(service) => kind_of_code(service.err().code().unwrap_or_default()),
-        // Credentials that cannot be loaded show as construction failures.
-        SdkError::ConstructionFailure(_) => ErrorKind::Denied,
-        _ => ErrorKind::Other,
-    };
+    let kind = kind_of(&error);
     let code = error.code().map(str::to_owned);
     let message = error.message().map(str::to_owned);
     match (code, message) {
         (Some(code), Some(message)) => StoreError::caused(kind, what, format!("{code}: {message}")),
         (Some(code), None) => StoreError::caused(kind, what, code),
         _ => StoreError::caused(kind, what, error),
+    }
+}
+
+fn kind_of<E: ProvideErrorMetadata>(error: &SdkError<E, HttpResponse>) -> ErrorKind {
+    match error {
+        SdkError::DispatchFailure(_) | SdkError::TimeoutError(_) | SdkError::ResponseError(_) => ErrorKind::Unreachable,
+        SdkError::ServiceError(service) if is_signed_off_time(service.err().message()) => ErrorKind::Skewed,
+        SdkError::ServiceError(service) => match service.err().code() {
+            Some(code) => kind_of_code(code),
+            None => kind_of_status(service.raw().status().as_u16()),
+        },
+        // Credentials that cannot be loaded show as construction failures.
+        SdkError::ConstructionFailure(_) => ErrorKind::Denied,
+        _ => ErrorKind::Other,
+    }
+}
+
+/// DynamoDB and others call a request of another hour one with a wrong signature; only their words tell.
+fn is_signed_off_time(message: Option<&str>) -> bool {
+    let words = ["Signature expired", "Signature not yet current"];
+    message.is_some_and(|message| words.iter().any(|word| message.contains(word)))
+}
+
+/// The kind of a reply without an error code, such as one to HEAD or of a proxy on the way.
+pub(super) fn kind_of_status(status: u16) -> ErrorKind {
+    match status {
+        // A success that cannot be understood was damaged on its way.
+        200..=299 => ErrorKind::Unreachable,
+        401 | 403 => ErrorKind::Denied,
+        429 | 503 => ErrorKind::Throttled,
+        500 | 502 | 504 => ErrorKind::Unreachable,
+        _ => ErrorKind::Other,
     }
 }
 
@@ -118,13 +230,24 @@ fn kind_of_code(code: &str) -> ErrorKind {
         | "MissingAuthenticationTokenException"
         | "Forbidden"
         | "AuthFailure"
+        | "InvalidToken"
+        | "TokenRefreshRequired"
+        | "NotAuthorizedException"
+        | "UnauthorizedOperation"
+        | "AccountProblem"
+        | "AllAccessDisabled"
         | "IncompleteSignature" => ErrorKind::Denied,
+        "RequestTimeTooSkewed" | "RequestExpired" | "RequestInTheFuture" => ErrorKind::Skewed,
         "ThrottlingException"
         | "Throttling"
         | "ProvisionedThroughputExceededException"
         | "RequestLimitExceeded"
         | "SlowDown"
         | "TooManyRequestsException"
+        | "ThrottledException"
+        | "RequestThrottled"
+        | "RequestThrottledException"
+        | "BandwidthLimitExceeded"
         | "PriorRequestNotComplete"
         | "LimitExceededException" => ErrorKind::Throttled,
         "InternalServerError"
@@ -134,5 +257,32 @@ fn kind_of_code(code: &str) -> ErrorKind {
         | "RequestTimeout"
         | "ServiceUnavailableException" => ErrorKind::Unreachable,
         _ => ErrorKind::Other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_spellings_of_an_instant_are_read() {
+        assert_eq!(signing_date("20261124T121420Z"), Some(1_795_522_460));
+        assert_eq!(http_date("Tue, 24 Nov 2026 12:14:20 GMT"), Some(1_795_522_460));
+        assert_eq!((signing_date("2026"), http_date("yesterday")), (None, None));
+    }
+
+    #[test]
+    fn a_clock_is_told_when_it_is_far_off() {
+        let watch = ClockWatch::default();
+        let told = || watch.finding("orders dr").map(|finding| finding.what);
+        for ahead in [0, 60, -60] {
+            assert_eq!(told(), None);
+            watch.note(ahead);
+        }
+        watch.note(61);
+        assert!(told().is_some_and(|what| what.contains("61 s ahead of")));
+        watch.note(-3600);
+        watch.note(0);
+        assert!(told().is_some_and(|what| what.contains("3600 s behind")));
     }
 }

@@ -9,6 +9,7 @@ mod drill;
 mod dynamodb;
 mod everywhere;
 mod full;
+mod inputs;
 mod journey;
 mod kill;
 mod layering;

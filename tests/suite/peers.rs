@@ -103,17 +103,41 @@ fn started_ministack(command: impl Fn(&Venv) -> Option<Command>) -> Option<Serve
     }))
 }
 
+/// A proxy before the loopback port `upstream` that answers with faults as the services spell them.
+///
+/// It leaves the length out of what it passes on, so HEAD requests to S3 cannot go through it.
+pub fn microburst(upstream: u16) -> Option<Server> {
+    let program = Venv::located().folder().join("bin/microburst");
+    if !program.exists() {
+        left_out("microburst");
+        return None;
+    }
+    Some(started(|| {
+        let port = free_port();
+        let mut command = Command::new(&program);
+        command.args(["--host", "127.0.0.1", "--no-resign", "--port", &port.to_string()]);
+        command.arg(format!("--upstream=http://127.0.0.1:{upstream}"));
+        let child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("microburst starts");
+        Server { child, port, _folder: None }
+    }))
+}
+
 /// A second S3 server: SeaweedFS, without credentials.
 pub fn seaweedfs() -> Option<Server> {
+    seaweedfs_of(None)
+}
+
+/// SeaweedFS that checks signatures and lets in nobody but `identities`, its S3 configuration as JSON.
+pub fn seaweedfs_of(identities: Option<&str>) -> Option<Server> {
     let program = Venv::located().folder().join("bin/weed");
     if !program.exists() {
         left_out("SeaweedFS");
         return None;
     }
-    Some(started(|| weed(&program)))
+    Some(started(|| weed(&program, identities)))
 }
 
-fn weed(program: &Path) -> Server {
+fn weed(program: &Path, identities: Option<&str>) -> Server {
     let folder = tempfile::tempdir().expect("a folder");
     let port = free_port();
     let mut command = Command::new(program);
@@ -121,6 +145,11 @@ fn weed(program: &Path) -> Server {
     command.args(["-ip=127.0.0.1", "-ip.bind=127.0.0.1", "-s3.ip.bind=127.0.0.1", "-master.telemetry=false"]);
     command.args(["-s3", "-s3.port.iceberg=0", "-s3.port.lance=0", "-volume.max=400", "-master.volumeSizeLimitMB=64"]);
     command.arg(format!("-s3.port={port}"));
+    if let Some(identities) = identities {
+        let file = folder.path().join("identities.json");
+        std::fs::write(&file, identities).expect("written");
+        command.arg(format!("-s3.config={}", file.display()));
+    }
     for name in ["s3", "filer", "master", "volume"] {
         command.arg(format!("-{name}.port.grpc={}", free_port()));
     }

@@ -10,7 +10,7 @@ use aws_sdk_s3::types::{
 };
 use failback::digest::key_of;
 use failback::model::{Item, Key, Leaf, Side, StoreId, Timestamp, Value};
-use failback::profile::BucketProfile;
+use failback::profile::{BucketProfile, CredentialsProfile, Secret};
 use failback::store::aws::sdk_config;
 use failback::store::s3::{S3Store, SavedBodies};
 use failback::store::{
@@ -30,7 +30,17 @@ pub struct Region {
 
 impl Region {
     pub async fn of(server: &Server, name: &str) -> Region {
-        let side = peers::side(server, name);
+        Region::with(server, name, "test", "test").await
+    }
+
+    /// The same with credentials of one's own.
+    pub async fn with(server: &Server, name: &str, key_id: &str, secret: &str) -> Region {
+        let mut side = peers::side(server, name);
+        side.credentials = Some(CredentialsProfile {
+            access_key_id: key_id.into(),
+            secret_access_key: Secret(secret.into()),
+            session_token: None,
+        });
         let config = sdk_config(&side).await;
         let builder = aws_sdk_s3::config::Builder::from(&config).force_path_style(true);
         let client = Client::from_conf(builder.endpoint_url(side.endpoint_url.clone().expect("an endpoint")).build());
@@ -85,6 +95,12 @@ impl Region {
         let whole = CompletedMultipartUpload::builder().set_parts(Some(done)).build();
         let request = self.client.complete_multipart_upload().bucket(&bucket).key(&key).upload_id(upload_id);
         request.multipart_upload(whole).send().await.expect("an object");
+    }
+
+    pub async fn body(&self, bucket: &str, key: &str) -> String {
+        let reply = self.client.get_object().bucket(bucket).key(key).send().await.expect("an object");
+        let body = reply.body.collect().await.expect("a body").to_vec();
+        String::from_utf8(body).expect("text")
     }
 
     pub async fn delete(&self, bucket: &str, key: &str) {

@@ -13,7 +13,7 @@ use super::DynamoDbStore;
 use super::guard::Guard;
 use super::value::{Attributes, ValueError};
 use crate::model::{Item, Key};
-use crate::store::aws::store_error;
+use crate::store::aws::{HttpResponse, store_error};
 use crate::store::{ErrorKind, Expected, GuardedWrite, Outcome, Result, StoreError, Wanted};
 
 /// Writes under way at a time.
@@ -120,10 +120,13 @@ impl DynamoDbStore {
     }
 
     /// Tells a condition that did not hold from a failure; `condition` gives what was there, when it was the condition.
-    fn failed<E, R>(&self, error: SdkError<E, R>, condition: impl Fn(&E) -> Option<Option<Attributes>>) -> Result<Reply>
+    fn failed<E>(
+        &self,
+        error: SdkError<E, HttpResponse>,
+        condition: impl Fn(&E) -> Option<Option<Attributes>>,
+    ) -> Result<Reply>
     where
         E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
-        R: std::fmt::Debug + Send + Sync + 'static,
     {
         if let Some(there) = error.as_service_error().and_then(condition) {
             return Ok(Reply::ConditionFailed(there));

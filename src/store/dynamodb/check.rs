@@ -69,6 +69,7 @@ impl DynamoDbStore {
             Ok(false) => findings.push(self.without_recovery()),
             Err(error) => findings.push(self.could_not_ask(Level::Warning, &error)),
         }
+        findings.extend(self.clock_watch.finding(&format!("{} {}", self.id, self.side)));
         findings
     }
 

@@ -38,6 +38,7 @@ pub struct DynamoDbStore {
     format: ItemFormat,
     reader: Client,
     writer: Client,
+    clock_watch: aws::ClockWatch,
 }
 
 impl DynamoDbStore {
@@ -58,10 +59,12 @@ impl DynamoDbStore {
         version_attribute: Option<String>,
     ) -> Result<DynamoDbStore> {
         let config = aws::sdk_config(reached).await;
+        let clock_watch = aws::ClockWatch::default();
         let client = |use_: &str| {
             // Without a partition of its own, replay and reading would drain one another's allowance of retries.
             let partition = RetryPartition::new(format!("failback-dynamodb-{side}-{}-{table}-{use_}", reached.region));
             let mut builder = aws_sdk_dynamodb::config::Builder::from(&config).retry_partition(partition);
+            builder = builder.interceptor(clock_watch.clone());
             builder.set_endpoint_url(aws::endpoint(reached, "dynamodb"));
             Client::from_conf(builder.build())
         };
@@ -81,6 +84,7 @@ impl DynamoDbStore {
             format: ItemFormat { subject, key, ttl_attribute, version_attribute, clock: None },
             reader,
             writer,
+            clock_watch,
         })
     }
 

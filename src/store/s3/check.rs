@@ -87,23 +87,25 @@ impl S3Store {
 
     /// When the bucket was made; `None` where these credentials may not list buckets or it is another account's.
     ///
-    /// A listing that fails for the moment is an error: without the date, the same bucket would look like another.
+    /// A failure that may pass is an error: a date that is missing once would make it another bucket.
     async fn creation_date(&self) -> Result<Option<String>> {
         let mut token = None;
         for _ in 0..BUCKET_PAGES_MAX {
             let request = self.client.list_buckets().prefix(&self.bucket).set_continuation_token(token);
-            let reply = request.send().await;
-            let reply = reply.map_err(|error| s3_error(format!("cannot ask when {} was made", self.bucket), error));
-            let reply = match reply {
-                Err(error) if matches!(error.kind, ErrorKind::Throttled | ErrorKind::Unreachable) => return Err(error),
-                Err(_) => return Ok(None),
+            let reply = match request.send().await {
                 Ok(reply) => reply,
+                Err(error) => {
+                    let error = s3_error(format!("cannot ask when bucket {} was made", self.bucket), error);
+                    return if error.kind.is_transient() { Err(error) } else { Ok(None) };
+                }
             };
             if let Some(own) = reply.buckets().iter().find(|bucket| bucket.name() == Some(self.bucket.as_str())) {
                 return Ok(own.creation_date().map(|date| date.secs().to_string()));
             }
-            let Some(next) = reply.continuation_token() else { return Ok(None) };
-            token = Some(next.to_owned());
+            token = reply.continuation_token().map(str::to_owned);
+            if token.is_none() {
+                return Ok(None);
+            }
         }
         Ok(None)
     }
@@ -185,6 +187,7 @@ impl S3Store {
             self.lifecycle_finding(&subject).await,
             self.listing_finding(&subject).await,
             self.namesake_finding(&subject).await,
+            self.clock_watch.finding(&subject),
         ];
         found.into_iter().flatten().collect()
     }

@@ -32,7 +32,7 @@ use tokio::sync::Semaphore;
 pub use object::{kept_evidence, object_digest};
 pub use saved::SavedBodies;
 
-use super::aws::{endpoint, sdk_config, store_error};
+use super::aws::{ClockWatch, HttpResponse, endpoint, kind_of_status, sdk_config, store_error};
 use super::{
     BodySource, BodyStream, Depth, ErrorKind, Finding, GuardedWrite, LeafStream, Outcome, ReadStore, Result, Scan,
     Shape, StoreError, WriteStore,
@@ -62,6 +62,7 @@ pub struct S3Store {
     prefix: String,
     as_of: Option<Timestamp>,
     upload_memory: Arc<Semaphore>,
+    clock_watch: ClockWatch,
 }
 
 impl S3Store {
@@ -78,8 +79,10 @@ impl S3Store {
         bucket: &BucketProfile,
         as_of: Option<Timestamp>,
     ) -> Result<S3Store> {
+        let clock_watch = ClockWatch::default();
         let store = S3Store {
-            client: client(side, reached, bucket).await,
+            client: client(side, reached, bucket, clock_watch.clone()).await,
+            clock_watch,
             id,
             side,
             reached: reached.clone(),
@@ -121,18 +124,17 @@ impl S3Store {
     }
 }
 
-async fn client(side: Side, reached: &SideProfile, bucket: &BucketProfile) -> Client {
+async fn client(side: Side, reached: &SideProfile, bucket: &BucketProfile, clock_watch: ClockWatch) -> Client {
     let address = endpoint(reached, "s3");
     let mut builder = Builder::from(&sdk_config(reached).await)
         .force_path_style(address.is_some())
         // The SDK's retry budget is shared by all clients of a Region unless each has its own.
         .retry_partition(RetryPartition::new(format!("failback-s3-{side}-{}", bucket.bucket)))
+        .interceptor(clock_watch)
         .stalled_stream_protection(StalledStreamProtectionConfig::enabled().grace_period(STALL_GRACE).build());
     builder.set_endpoint_url(address);
     Client::from_conf(builder.build())
 }
-
-type HttpResponse = aws_sdk_s3::config::http::HttpResponse;
 
 /// The HTTP status of an error that the service answered with.
 fn status<E>(error: &SdkError<E, HttpResponse>) -> Option<u16> {
@@ -149,10 +151,9 @@ where
     if sorted.kind == ErrorKind::Other {
         sorted.kind = match status {
             Some(301 | 307) => ErrorKind::Unfit,
-            Some(401 | 403) => ErrorKind::Denied,
             Some(404) => ErrorKind::Missing,
-            Some(429 | 503) => ErrorKind::Throttled,
-            Some(500 | 502 | 504) => ErrorKind::Unreachable,
+            Some(status @ 300..) => kind_of_status(status),
+            // An error inside of a success.
             _ => ErrorKind::Other,
         };
     }
