@@ -144,6 +144,7 @@ fn comparison(differing: u64, until: Timestamp) -> Comparison {
             as_of: Some(tb() - jiff::SignedDuration::from_mins(10)),
         }),
         verdicts,
+        hours: None,
         delta: ".failback/shop/delta/diff-orders.ndjson".into(),
         manifests: ".failback/shop/manifests/diff/orders".into(),
         not_checked: vec!["items that expired while they were read".into()],

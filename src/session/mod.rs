@@ -189,6 +189,7 @@ impl Session {
             delta: self.folder().join("delta").join(format!("{purpose}-{}.ndjson", store.name)),
             newest_field,
             common_since: Arc::new(|_| None),
+            hours_since: self.profile.disaster_at,
         }
     }
 
