@@ -1,6 +1,8 @@
 //! The plan's steps and what became of them.
 
-use rusqlite::{Row, Transaction, params};
+use std::collections::{HashMap, HashSet};
+
+use rusqlite::{OptionalExtension, Row, Transaction, params};
 use serde_json::Value as Json;
 
 use super::chain;
@@ -245,6 +247,39 @@ impl Journal {
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
         let rows = rows.query_map(params![plan, state.word(), phase, position, limit, store.0], step_of)?;
         rows.map(|row| row.map_err(JournalError::from)).collect()
+    }
+
+    /// The step of a plan for one item.
+    ///
+    /// # Errors
+    ///
+    /// [`JournalError`] when it cannot be read.
+    pub fn step(&self, plan: i64, store: &StoreId, key: &Key) -> Result<Option<StepRow>> {
+        let connection = self.connection();
+        let mut rows = connection.prepare_cached(
+            "SELECT position, store, key, key_json, verdict, change, expected, wanted, phase, bytes, state, reason
+             FROM step WHERE plan = ?1 AND store = ?2 AND key = ?3",
+        )?;
+        Ok(rows.query_row(params![plan, store.0, key.as_bytes()], step_of).optional()?)
+    }
+
+    /// The keys of items that were ever planned to be written, by store and JSON text: one pass over all steps.
+    ///
+    /// # Errors
+    ///
+    /// [`JournalError`] when they cannot be read.
+    pub fn step_keys(&self, wanted: &HashSet<(StoreId, String)>) -> Result<HashMap<(StoreId, String), Key>> {
+        let connection = self.connection();
+        let mut rows = connection.prepare("SELECT store, key_json, key FROM step")?;
+        let mut rows = rows.query([])?;
+        let mut found = HashMap::new();
+        while let Some(row) = rows.next()? {
+            let name = (StoreId(row.get(0)?), row.get::<_, String>(1)?);
+            if wanted.contains(&name) {
+                found.insert(name, Key::from_canonical(row.get::<_, Vec<u8>>(2)?));
+            }
+        }
+        Ok(found)
     }
 
     /// How many steps of a plan are in each state, by store.

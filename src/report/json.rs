@@ -3,7 +3,6 @@
 use serde_json::{Value as Json, json};
 
 use super::next::next_of_report;
-use super::sections::newest_comparisons;
 use super::standing::{Customers, Proof, Standing, steps_in_all, steps_of, undo_proved};
 use super::verdict::unverified_stores;
 use super::{ReportContext, verdict};
@@ -113,7 +112,7 @@ fn cutover_json(state: &SessionState, standing: &Standing) -> Json {
 }
 
 fn stores_json(state: &SessionState, context: &ReportContext) -> Vec<Json> {
-    let newest = newest_comparisons(state);
+    let newest = state.newest_comparisons();
     let mut names: Vec<StoreId> = context.stores.iter().cloned().map(StoreId).collect();
     names.extend(newest.keys().filter(|store| !context.stores.contains(&store.0)).map(|store| (*store).clone()));
     names.iter().map(|store| store_json(state, context, store, newest.get(store).copied())).collect()

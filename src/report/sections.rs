@@ -1,6 +1,5 @@
 //! The sections of the markdown report, each left out where it has nothing to say.
 
-use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use serde_json::Value as Json;
@@ -10,7 +9,7 @@ use super::standing::{Proof, Standing, step_text, step_word, steps_of, undo_prov
 use super::verdict::{customers_words, unverified_stores};
 use super::words::{code, count, duration, exit_meaning, number, plain, time, time_or_unknown};
 use crate::compare::{BaseSummary, Comparison};
-use crate::model::{StoreId, Timestamp, Verdict};
+use crate::model::{Timestamp, Verdict};
 use crate::plan::Kept;
 use crate::session::SessionState;
 use crate::store::Level;
@@ -46,21 +45,8 @@ pub(super) fn preflight(text: &mut String, state: &SessionState) {
     }
 }
 
-/// The newest comparison of every store, the verification's included.
-pub(super) fn newest_comparisons(state: &SessionState) -> BTreeMap<&StoreId, (&'static str, &Comparison)> {
-    let compared = state.comparisons.iter().map(|(store, comparison)| (store, ("diff", comparison)));
-    let mut newest: BTreeMap<_, _> = compared.collect();
-    for verified in state.verified.iter().flat_map(|(_, _, stores)| stores) {
-        let found = newest.get(&verified.comparison.store).map(|(_, found)| super::standing::read_until(found));
-        if found.is_none_or(|at| at <= super::standing::read_until(&verified.comparison)) {
-            newest.insert(&verified.comparison.store, ("verify", &verified.comparison));
-        }
-    }
-    newest
-}
-
 pub(super) fn stores(text: &mut String, state: &SessionState) {
-    let newest = newest_comparisons(state);
+    let newest = state.newest_comparisons();
     if newest.is_empty() {
         return;
     }
@@ -294,7 +280,7 @@ pub(super) fn not_checked(text: &mut String, state: &SessionState, context: &Rep
     for store in missing {
         line(text, format!("- store {}: not verified", plain(&store)));
     }
-    for (store, (_, comparison)) in newest_comparisons(state) {
+    for (store, (_, comparison)) in state.newest_comparisons() {
         for what in &comparison.not_checked {
             line(text, format!("- {}: {}", plain(&store.0), plain(what)));
         }

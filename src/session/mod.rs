@@ -8,6 +8,7 @@ mod checkpoint;
 mod cutover;
 mod diff;
 mod error;
+mod exhibits;
 mod freeze;
 mod open;
 mod planning;
@@ -24,6 +25,9 @@ pub use checkpoint::CheckpointOutcome;
 pub use cutover::CutoverOutcome;
 pub use diff::DiffOutcome;
 pub use error::SessionError;
+pub use exhibits::{
+    CertificateFound, DeltaSample, Exhibits, Fate, Fates, ItemName, KeptAs, RefusedStep, ValuesWanted, delta_file,
+};
 pub use freeze::FreezeOutcome;
 pub use open::open_pair;
 pub use planning::{NewestKept, PlanOutcome, PlanSummary, StorePlan, newest_kept};

@@ -1,12 +1,12 @@
 //! Diff and policy to the session's immutable plan.
 
-use std::collections::HashSet;
 use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use super::exhibits::newest_plans;
 use super::{Result, Session, SessionError};
 use crate::compare::Comparison;
 use crate::diff::DeltaLine;
@@ -225,15 +225,8 @@ pub struct NewestKept {
 ///
 /// [`SessionError`] when it cannot be read.
 pub fn newest_kept(journal: &Journal) -> Result<NewestKept> {
-    let mut seen = HashSet::new();
     let mut newest = NewestKept::default();
-    for plan in journal.plans(usize::MAX)? {
-        let summary = summary_of(&plan.summary, journal.folder())?;
-        let stores: HashSet<StoreId> =
-            summary.stores.into_iter().map(|store| store.store).filter(|store| seen.insert(store.clone())).collect();
-        if stores.is_empty() {
-            continue;
-        }
+    for (plan, stores) in newest_plans(journal)? {
         let read = |held| -> Result<Vec<Kept>> {
             let bodies = journal.kept(plan.number, held)?.into_iter();
             let kept: std::result::Result<Vec<Kept>, _> = bodies.map(serde_json::from_value).collect();
@@ -248,7 +241,7 @@ pub fn newest_kept(journal: &Journal) -> Result<NewestKept> {
     Ok(newest)
 }
 
-fn summary_of(summary: &serde_json::Value, folder: &Path) -> Result<PlanSummary> {
+pub(super) fn summary_of(summary: &serde_json::Value, folder: &Path) -> Result<PlanSummary> {
     serde_json::from_value(summary.clone()).map_err(|error| SessionError::DamagedFile {
         path: folder.join(crate::journal::JOURNAL_FILE),
         what: format!("a plan's summary: {error}"),
