@@ -178,6 +178,7 @@ fn context() -> ReportContext {
         held: vec![kept("2", Verdict::Conflict, "conflict = hold")],
         accepted_file: Some(".failback/shop/accepted.ndjson".into()),
         held_file: Some(".failback/shop/held.ndjson".into()),
+        ..ReportContext::default()
     }
 }
 
@@ -312,11 +313,13 @@ fn json_names_are_stable() {
         "accepted",
         "began_at",
         "certificate",
+        "certificate_check",
         "command",
         "commands",
         "customers",
         "cutover",
         "disaster_at",
+        "disclosure",
         "dr_as_of",
         "fence",
         "findings",
@@ -329,6 +332,7 @@ fn json_names_are_stable() {
         "profile",
         "profile_file",
         "proof",
+        "refused",
         "replays",
         "session",
         "steps",
