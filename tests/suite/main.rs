@@ -1,11 +1,13 @@
 //! The one integration binary.
 
+mod browser;
 mod canonical;
 mod cli;
 mod conformance;
 mod cutover;
 mod drill;
 mod dynamodb;
+mod html;
 mod journey;
 mod kill;
 mod layering;

@@ -39,7 +39,7 @@ pub(super) fn answer(state: &SessionState, context: &ReportContext) -> Markup {
             dl.facts {
                 div { dt { "What would we lose?" } dd { (answer.loss) } }
                 div { dt { "Not checked" } dd { (not_checked_words(state, context)) " " a href="#not-checked" { "All" } } }
-                div { dt { "Next" } dd { code { (command) } " " (unplain(&why)) "." } }
+                div { dt { "Next" } dd { code { (command) } ": " (unplain(&why)) "." } }
             }
             (chips(state, context, &standing))
             (disclosure(context))

@@ -38,9 +38,9 @@ fn card(state: &SessionState, context: &ReportContext, store: &StoreId, found: &
     html! {
         article.card id={ "store-" (store.0) } {
             h3 { (store.0) " " @if let Some((_, comparison)) = newest { small { (comparison.kind) } } " " (standing_badge(found)) }
-            p { (found.detail()) "." }
+            p.detail { (found.detail()) "." }
             @if let Some((by, comparison)) = newest {
-                (sides(by, comparison))
+                (sides(by, comparison, found))
                 (verdicts(state, store, comparison))
                 (steps(state, store))
                 p.base { strong { "Base: " } (base(state, context, store)) }
@@ -51,7 +51,7 @@ fn card(state: &SessionState, context: &ReportContext, store: &StoreId, found: &
     }
 }
 
-fn sides(by: &str, comparison: &Comparison) -> Markup {
+fn sides(by: &str, comparison: &Comparison, found: &StoreStanding) -> Markup {
     let Comparison { primary, dr, .. } = comparison;
     let rows = [("primary", primary), ("dr", dr)].map(|(name, side)| {
         html! {
@@ -65,13 +65,19 @@ fn sides(by: &str, comparison: &Comparison) -> Markup {
     html! {
         (table("Both sides as last read", head, &rows))
         p.note {
-            @if primary.root == dr.root { "The roots are the same." } @else { "The roots differ." }
+            @match (primary.root == dr.root, found) {
+                (true, _) => "The roots are the same.",
+                (false, StoreStanding::Certified(_)) => "The roots differ by what was accepted.",
+                (false, _) => "The roots differ.",
+            }
             " Read by " code { (by) } " until " (instant(comparison.read_until())) "."
         }
     }
 }
 
 fn verdicts(state: &SessionState, store: &StoreId, newest: &Comparison) -> Markup {
+    // A verification reads without a base, so its differences bear no verdicts: the chart shows the last diff.
+    let newest = state.comparisons.get(store).unwrap_or(newest);
     let first = state.first_comparisons.get(store).unwrap_or(newest);
     let rows: Vec<Markup> = Verdict::ALL
         .into_iter()
@@ -79,13 +85,12 @@ fn verdicts(state: &SessionState, store: &StoreId, newest: &Comparison) -> Marku
             html! { th scope="row" { (verdict_mark(verdict)) } (amount(first.verdicts.get(verdict))) (amount(newest.verdicts.get(verdict))) }
         })
         .collect();
-    let head = html! { th { "verdict" } th.n { "first seen" } th.n { "last read" } };
+    let head = html! { th { "verdict" } th.n { "first seen" } th.n { "last diff" } };
     html! {
         (charts::verdicts::chart(store, first, newest))
         details {
             summary { "The numbers" }
             (table("Items by verdict", head, &rows))
-            p.note { "The last reading compares without a base where it is a verification: then every difference is unattributed." }
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use maud::{Markup, html};
 
-use super::super::words::{bytes, duration, exit_meaning, number, step_words};
+use super::super::words::{bytes, count, duration, exit_meaning, number, step_words};
 use super::parts::{amount, instant, section, table, visible};
 use crate::model::{Digest, Timestamp};
 use crate::session::{PlanSummary, SessionState, StoreReplay};
@@ -129,6 +129,10 @@ pub(super) fn forecasts(state: &SessionState) -> Markup {
         html! {
             @if skipped > 0 { p.more { (number(skipped as u64)) " earlier plans are in the journal." } }
             (table("Forecast and actual of each plan", head, &rows))
+            p {
+                "Whole session: " (count(state.done, "step")) " done, " (number(state.refused)) " refused, "
+                (number(state.stale)) " stale, in " (number(state.replays.len() as u64)) " replay passes that ended."
+            }
             p.note {
                 "Forecasts are made before writing, at the limits of the profile and at list prices: an order of magnitude, not a "
                 "bill. Time taken is the time of the replay passes that ended; requests and money are not measured."

@@ -12,6 +12,9 @@ use crate::session::SessionState;
 /// Columns of one chart; longer spans have wider ones.
 const COLUMNS_MAX: i32 = 36;
 
+/// Hours of the shortest chart, from T0 on.
+const COLUMNS_MIN: i32 = 6;
+
 const LEFT: u32 = 40;
 const TOP: u32 = 10;
 const BARS_HEIGHT: u32 = 100;
@@ -53,7 +56,7 @@ impl Column {
 
 fn columns(counts: &HourCounts) -> Vec<Column> {
     let first = counts.hours.keys().next().copied().unwrap_or(0).min(0);
-    let last = counts.hours.keys().next_back().copied().unwrap_or(0).max(0);
+    let last = counts.hours.keys().next_back().copied().unwrap_or(0).max(COLUMNS_MIN - 1);
     let hours = ((last - first + 1) + COLUMNS_MAX - 1) / COLUMNS_MAX;
     // T0 is the edge of a column.
     let first = first.div_euclid(hours) * hours;

@@ -1,4 +1,4 @@
-//! Differences by verdict: as first seen, and as last read.
+//! Differences by verdict: as first seen, and at the last diff.
 
 use maud::{Markup, html};
 
@@ -26,13 +26,17 @@ pub(in super::super) fn chart(store: &StoreId, first: &Comparison, newest: &Comp
     let told: Vec<String> = differences
         .iter()
         .map(|verdict| {
-            format!("{verdict}: {} first seen, {} last read", number(counts(verdict)[0]), number(counts(verdict)[1]))
+            format!(
+                "{verdict}: {} first seen, {} at the last diff",
+                number(counts(verdict)[0]),
+                number(counts(verdict)[1])
+            )
         })
         .collect();
     let height = ROW * u32::try_from(differences.len()).expect("there are few verdicts");
     let id = format!("verdicts-{}", store.0);
     html! {
-        p.legend { span.swatch.then {} " as first seen " span.swatch.now {} " as last read" }
+        p.legend { span.swatch.then {} " as first seen " span.swatch.now {} " at the last diff" }
         (drawn(&id, height, &format!("Differences of {store} by verdict"), &told.join("; "), &drawing))
     }
 }
