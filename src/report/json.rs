@@ -6,7 +6,7 @@ use super::next::next_of_report;
 use super::standing::{Customers, Proof, Standing, steps_in_all, steps_of, undo_proved};
 use super::verdict::unverified_stores;
 use super::words::unplain;
-use super::{ReportContext, verdict};
+use super::{ReportContext, ValueDisplay, verdict};
 use crate::compare::Comparison;
 use crate::model::{StoreId, Timestamp};
 use crate::session::{CertificateFound, SessionState};
@@ -99,7 +99,9 @@ fn refused_json(context: &ReportContext) -> Json {
 
 /// The item with its `value` where the journal kept one and values are shown: `null` where there was no item.
 fn with_value(context: &ReportContext, store: &StoreId, key: &Json, mut item: Json) -> Json {
-    if let Some(value) = context.exhibits.values.get(&(store.clone(), key.to_string())) {
+    if context.disclosure.values == ValueDisplay::Shown
+        && let Some(value) = context.exhibits.values.get(&(store.clone(), key.to_string()))
+    {
         item["value"] = value.clone().unwrap_or(Json::Null);
     }
     item

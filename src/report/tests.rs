@@ -361,3 +361,6 @@ fn numbers_and_times_are_for_people() {
     assert_eq!([0, 59, 60, 4_320, 86_401].map(duration), ["0 s", "59 s", "1 min", "1 h 12 min", "1 d"]);
     assert_eq!(code("a`|b\n"), "`` a`\\|b  ``");
 }
+
+#[path = "format_tests.rs"]
+mod formats;

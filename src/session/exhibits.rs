@@ -9,7 +9,7 @@ use serde::Serialize;
 use serde_json::Value as Json;
 
 use super::planning::summary_of;
-use super::{Result, SessionState};
+use super::{NewestKept, Result, Session, SessionState};
 use crate::compare::Comparison;
 use crate::diff::DeltaLine;
 use crate::digest::value_json;
@@ -133,6 +133,17 @@ impl Exhibits {
             values.insert((store, key_json), value);
         }
         Ok(values)
+    }
+}
+
+impl Session {
+    /// What a report on this session shows beside its state.
+    ///
+    /// # Errors
+    ///
+    /// [`super::SessionError`] when the journal cannot be read.
+    pub fn exhibits(&self, kept: &NewestKept, values: ValuesWanted) -> Result<Exhibits> {
+        Exhibits::read(&self.journal, &self.state()?, [&kept.held, &kept.accepted], values)
     }
 }
 

@@ -1,88 +1,17 @@
 //! The HTML report in a real browser: readable on a phone and a desktop, light and dark, printable, and silent.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
-use failback::compare::Quiet;
-use failback::drill::sandbox::Lifetime;
-use failback::drill::story::Scale;
-use failback::drill::{Drill, Narrator, Scene};
-use failback::model::{FixedClock, Value};
-use failback::profile::Profile;
-use failback::session::{Options, Session, Surroundings};
-use failback::store::memory::MemoryRegistry;
 use serde_json::Value as Json;
 
 use crate::browser::{Browser, Look};
-use crate::rig::{Home, now};
+use crate::report::{finished, unfinished};
+use crate::rig::Home;
 
 const PHONE: Look = Look { width: 390, height: 844, scheme: "light", media: "screen" };
 const DESKTOP: Look = Look { width: 1280, height: 900, scheme: "light", media: "screen" };
 /// A4 less its margins.
 const PAPER: Look = Look { width: 688, height: 1016, scheme: "light", media: "print" };
-
-/// Differences of the large session: more than a page shows.
-const MANY: u32 = 450;
-
-/// Keys that try to break out of the page, or out of their box.
-const NASTY: [&str; 5] = [
-    "<script>console.error('out')</script>",
-    "\"'><img src=x onerror=alert(1)>",
-    "&lt;b&gt;&amp;",
-    "\u{202e}txt.exe\u{0007}",
-    "averylongkeywithoutanyblanksaverylongkeywithoutanyblanksaverylongkeywithoutanyblanksaverylongkeywithoutanyblanks",
-];
-
-struct Silent;
-
-impl Narrator for Silent {
-    fn show(&mut self, _: Scene<'_>) {}
-}
-
-/// A session that came home: the drill in memory.
-async fn finished(home: &Home) {
-    let drill = Drill {
-        scale: Scale { items: 300, seed: 7 },
-        folder: home.path("."),
-        lifetime: Lifetime::Attached,
-        program: env!("CARGO_BIN_EXE_failback").into(),
-        clock: Arc::new(failback::cli::SystemClock),
-        progress: Arc::new(Quiet),
-    };
-    assert_eq!(drill.run_in_memory(&mut Silent).await.expect("a drill"), 0);
-}
-
-/// A session in the middle: one store differs a lot and is held, another was never compared.
-async fn unfinished(home: &Home) {
-    let text = "name = \"shop\"\n[primary]\nregion = \"us-east-1\"\n[dr]\nregion = \"us-west-2\"\n\
-                [[store]]\nname = \"orders\"\nkind = \"memory\"\nprimary = { table = \"orders\" }\ndr = { table = \"orders-dr\" }\n\
-                [[store]]\nname = \"media\"\nkind = \"memory\"\nprimary = { table = \"media\" }\ndr = { table = \"media-dr\" }\n";
-    home.write("profile.toml", text);
-    let memory = MemoryRegistry::new();
-    let (primary, dr) = (memory.table("orders"), memory.table("orders-dr"));
-    let keys = (0..MANY).map(|number| format!("order-{number}")).chain(NASTY.map(String::from));
-    for (number, key) in keys.enumerate() {
-        let key = Value::map([("id", Value::text(&key))]);
-        let total = |total: i64| Value::map([("total", Value::Number(total.into()))]);
-        dr.put(&key, total(1));
-        if number % 3 == 0 {
-            primary.put(&key, total(2));
-        }
-    }
-    let profile = Profile::parse(text, "profile.toml", &|_| None).expect("a profile");
-    let options = Options { stores: vec!["orders".into()], ..Options::default() };
-    let around = Surroundings {
-        clock: Arc::new(FixedClock(now())),
-        progress: Arc::new(Quiet),
-        memory,
-        checkpoints: home.path("checkpoints"),
-        dial: None,
-    };
-    let session = Session::open(&home.path("session"), profile, text, options, around).expect("a session");
-    session.begin("plan").expect("recorded");
-    session.plan().await.expect("a plan");
-    session.end("plan", 3).expect("recorded");
-}
 
 fn page(home: &Home, more: &str) -> PathBuf {
     home.run(&format!("report profile.toml --session session --format html --output page.html {more}")).exits(0);
@@ -188,7 +117,7 @@ async fn the_page_of_a_large_unfinished_session_is_readable_in_a_browser() {
 fn a_script_a_picture_and_a_wide_box_are_noticed() {
     let Some(mut browser) = Browser::start() else { return };
     let home = Home::new();
-    let bad = "<!DOCTYPE html><title>x</title><body><div id=answer style='width:900px;color:#999'>text</div>\
+    let bad = "<!DOCTYPE html><meta name=viewport content='width=device-width'><title>x</title><body><div id=answer style='width:900px;color:#999'>text</div>\
                <img src='http://127.0.0.1:1/x.png'><script>console.error('out')</script>";
     home.write("bad.html", bad);
     browser.show(&home.path("bad.html"), PHONE);

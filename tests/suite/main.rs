@@ -15,6 +15,7 @@ mod peers;
 mod postgres;
 mod postgres_writes;
 mod profile;
+mod report;
 mod resume;
 mod rig;
 mod s3;
