@@ -80,6 +80,7 @@ fn keep_pictures(browser: &mut Browser, file: &Path, name: &str) {
         }
     }
     browser.show(file, PAPER);
+    std::fs::write(format!("{folder}/{name}-paper.png"), browser.picture()).expect("written");
     std::fs::write(format!("{folder}/{name}.pdf"), browser.print()).expect("written");
 }
 

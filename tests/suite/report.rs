@@ -47,22 +47,26 @@ pub async fn finished(home: &Home) {
 
 /// A session in the middle: one store differs a lot and is held, another was never compared.
 pub async fn unfinished(home: &Home) {
-    let text = "name = \"shop\"\n[primary]\nregion = \"us-east-1\"\n[dr]\nregion = \"us-west-2\"\n\
-                [[store]]\nname = \"orders\"\nkind = \"memory\"\nprimary = { name = \"orders\" }\ndr = { name = \"orders-dr\" }\n\
-                [[store]]\nname = \"media\"\nkind = \"memory\"\nprimary = { name = \"media\" }\ndr = { name = \"media-dr\" }\n";
-    home.write("profile.toml", text);
+    let disaster = now() - jiff::SignedDuration::from_hours(30);
+    let text = format!(
+        "name = \"shop\"\ndisaster_at = {disaster}\n[primary]\nregion = \"us-east-1\"\n[dr]\nregion = \"us-west-2\"\n\
+                [[store]]\nname = \"orders\"\nkind = \"memory\"\nprimary = {{ name = \"orders\" }}\ndr = {{ name = \"orders-dr\" }}\n\
+                [[store]]\nname = \"media\"\nkind = \"memory\"\nprimary = {{ name = \"media\" }}\ndr = {{ name = \"media-dr\" }}\n"
+    );
+    home.write("profile.toml", &text);
     let memory = MemoryRegistry::new();
     let (primary, dr) = (memory.table("orders"), memory.table("orders-dr"));
     let keys = (0..MANY).map(|number| format!("order-{number}")).chain(NASTY.map(String::from));
     for (number, key) in keys.enumerate() {
         let key = Value::map([("id", Value::text(&key))]);
         let total = |total: i64| Value::map([("total", Value::Number(total.into()))]);
-        dr.put(&key, total(1));
+        let changed = disaster + jiff::SignedDuration::from_mins(i64::try_from(number * 4).expect("a small number"));
+        dr.put_at(&key, total(1), changed);
         if number % 3 == 0 {
             primary.put(&key, total(2));
         }
     }
-    let profile = Profile::parse(text, "profile.toml", &|_| None).expect("a profile");
+    let profile = Profile::parse(&text, "profile.toml", &|_| None).expect("a profile");
     let options = Options { stores: vec!["orders".into()], ..Options::default() };
     let around = Surroundings {
         clock: Arc::new(FixedClock(now())),
@@ -71,7 +75,7 @@ pub async fn unfinished(home: &Home) {
         checkpoints: home.path("checkpoints"),
         dial: None,
     };
-    let session = Session::open(&home.path("session"), profile, text, options, around).expect("a session");
+    let session = Session::open(&home.path("session"), profile, &text, options, around).expect("a session");
     session.begin("plan").expect("recorded");
     session.plan().await.expect("a plan");
     session.end("plan", 3).expect("recorded");
@@ -89,6 +93,7 @@ async fn every_format_goes_to_stdout_or_to_a_file() {
     unfinished(&home).await;
     for (format, words) in [
         ("html", "<!DOCTYPE html>"),
+        ("html", "Differences of orders by hour since T0"),
         ("md", "# Failback of shop"),
         ("json", "{\"format\":1"),
         ("junit", "<testsuites"),

@@ -1,14 +1,19 @@
 //! Items that a person must look at: held, refused, differing, and accepted as they are.
 
+use std::collections::BTreeMap;
+
 use maud::{Markup, html};
 use serde_json::Value as Json;
 
 use super::super::ReportContext;
 use super::super::words::{count, number};
 use super::parts::{file, key, paged, section, value, verdict_mark, visible, word_mark};
-use crate::model::StoreId;
+use crate::model::{StoreId, Verdict};
 use crate::plan::{Kept, PlanCounts};
 use crate::session::SessionState;
+
+/// Reasons counted apart.
+const REASONS_MAX: usize = 30;
 
 pub(super) fn held(state: &SessionState, context: &ReportContext) -> Markup {
     let total = planned(state, |counts| counts.held);
@@ -44,7 +49,7 @@ fn kept_section(
     let row = |kept: &Kept| {
         html! {
             td { (kept.store.0) } td { (key(&kept.key)) } td { (verdict_mark(kept.verdict)) } td { (kept.change) }
-            td { (visible(&kept.reason)) } td { (value(context, &kept.store, &kept.key)) }
+            td.why { (visible(&kept.reason)) } td { (value(context, &kept.store, &kept.key)) }
         }
     };
     let rows: Vec<Markup> = shown.iter().map(row).collect();
@@ -56,9 +61,27 @@ fn kept_section(
         &format!("{title}: {}", count(total, "item")),
         html! {
             p { (words) }
+        (reasons(kept))
             (paged(title, &head, &rows, total, &whereabouts))
         },
     )
+}
+
+/// How many items there are for each reason, of all of them.
+fn reasons(kept: &[Kept]) -> Markup {
+    let mut counts: BTreeMap<(&StoreId, Verdict, &str), u64> = BTreeMap::new();
+    for Kept { store, verdict, reason, .. } in kept {
+        *counts.entry((store, *verdict, reason)).or_default() += 1;
+    }
+    let left_out = counts.len().saturating_sub(REASONS_MAX);
+    html! {
+        ul.reasons {
+            @for ((store, verdict, reason), items) in counts.iter().take(REASONS_MAX) {
+                li { strong { (number(*items)) } " in " (store.0) ", " (verdict_mark(*verdict)) ": " (visible(reason)) }
+            }
+            @if left_out > 0 { li { (number(left_out as u64)) " further reasons" } }
+        }
+    }
 }
 
 fn head_with(why: &str) -> Markup {
@@ -78,7 +101,7 @@ pub(super) fn refused(context: &ReportContext) -> Markup {
         .map(|step| {
             html! {
                 td { (step.store.0) } td { (key(&step.key)) } td { (word_mark(&step.verdict)) } td { (visible(&step.change)) }
-                td { (visible(&step.reason)) } td { (value(context, &step.store, &step.key)) }
+                td.why { (visible(&step.reason)) } td { (value(context, &step.store, &step.key)) }
             }
         })
         .collect();

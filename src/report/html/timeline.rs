@@ -1,6 +1,7 @@
 //! What happened when, and what was forecast.
 
 use maud::{Markup, html};
+use serde_json::Value as Json;
 
 use super::super::words::{bytes, count, duration, exit_meaning, number, step_words};
 use super::parts::{amount, instant, section, table, visible};
@@ -35,7 +36,9 @@ pub(super) fn timeline(state: &SessionState) -> Markup {
         "Timeline",
         html! {
             @if skipped > 0 { p.more { (number(skipped as u64)) " earlier entries are in the journal." } }
-            ol.timeline {
+            @let routine = state.traffic.iter().filter(|(_, _, step)| is_routine(step)).count();
+        @if routine > 0 { p.more { "Left out: " (count(routine as u64, "probe")) " that found the primary healthy." } }
+        ol.timeline {
                 @for Entry { at, what, grave } in &entries[skipped..] {
                     li.grave[*grave] { (instant(*at)) " " span { (what) } }
                 }
@@ -82,7 +85,7 @@ fn stages(state: &SessionState) -> impl Iterator<Item = Entry> {
 }
 
 fn traffic(state: &SessionState) -> impl Iterator<Item = Entry> {
-    state.traffic.iter().map(|(at, share, step)| {
+    state.traffic.iter().filter(|(_, _, step)| !is_routine(step)).map(|(at, share, step)| {
         let told = step_words(step);
         let grave = told.as_ref().is_none_or(|told| told.grave);
         let what = html! {
@@ -95,6 +98,11 @@ fn traffic(state: &SessionState) -> impl Iterator<Item = Entry> {
         };
         Entry { at: *at, what, grave }
     })
+}
+
+/// A probe that found the primary healthy, of which there are many.
+fn is_routine(step: &Json) -> bool {
+    step_words(step).is_some_and(|told| told.words == "healthy")
 }
 
 fn short(plan: &Digest) -> Markup {
