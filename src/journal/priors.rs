@@ -51,6 +51,9 @@ pub struct FoundImage {
     pub image: Vec<u8>,
 }
 
+/// The newest image kept of each item; `None` where there was no item.
+pub type NewestImages = HashMap<(StoreId, Key), Option<Vec<u8>>>;
+
 impl Journal {
     /// Up to `limit` prior images of one store that can be restored, after `after` in the order of undoing: the later phases first.
     ///
@@ -116,7 +119,7 @@ impl Journal {
     /// # Errors
     ///
     /// [`JournalError`] when they cannot be read.
-    pub fn newest_images(&self, wanted: &HashSet<(StoreId, Key)>) -> Result<HashMap<(StoreId, Key), Option<Vec<u8>>>> {
+    pub fn newest_images(&self, wanted: &HashSet<(StoreId, Key)>) -> Result<NewestImages> {
         let connection = self.connection();
         let mut numbers = HashMap::new();
         let mut rows = connection.prepare("SELECT store, key, number FROM prior_history ORDER BY number")?;

@@ -49,7 +49,7 @@ fn kept_section(
     let row = |kept: &Kept| {
         html! {
             td { (kept.store.0) } td { (key(&kept.key)) } td { (verdict_mark(kept.verdict)) } td { (kept.change) }
-            td.why { (visible(&kept.reason)) } td { (value(context, &kept.store, &kept.key)) }
+            td.why { (visible(&kept.reason)) } td.held { (value(context, &kept.store, &kept.key)) }
         }
     };
     let rows: Vec<Markup> = shown.iter().map(row).collect();
@@ -86,7 +86,7 @@ fn reasons(kept: &[Kept]) -> Markup {
 
 fn head_with(why: &str) -> Markup {
     html! {
-        th { "store" } th { "key" } th { "verdict" } th { "change" } th { (why) } th { "value on the primary" }
+        th { "store" } th { "key" } th { "verdict" } th { "change" } th { (why) } th.held { "value on the primary" }
     }
 }
 
@@ -101,7 +101,7 @@ pub(super) fn refused(context: &ReportContext) -> Markup {
         .map(|step| {
             html! {
                 td { (step.store.0) } td { (key(&step.key)) } td { (word_mark(&step.verdict)) } td { (visible(&step.change)) }
-                td.why { (visible(&step.reason)) } td { (value(context, &step.store, &step.key)) }
+                td.why { (visible(&step.reason)) } td.held { (value(context, &step.store, &step.key)) }
             }
         })
         .collect();

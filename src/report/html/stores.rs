@@ -45,7 +45,7 @@ fn card(state: &SessionState, context: &ReportContext, store: &StoreId, found: &
                 (steps(state, store))
                 p.base { strong { "Base: " } (base(state, context, store)) }
                 (counters(state, store))
-                (delta(context, comparison))
+                (delta(context, by, comparison))
             }
         }
     }
@@ -134,13 +134,16 @@ fn counters(state: &SessionState, store: &StoreId) -> Markup {
     }
 }
 
-fn delta(context: &ReportContext, comparison: &Comparison) -> Markup {
+fn delta(context: &ReportContext, by: &str, comparison: &Comparison) -> Markup {
     let differing = comparison.verdicts.differing();
     let path = comparison.delta.display().to_string();
     if differing == 0 {
         return html! {};
     }
-    let whereabouts = html! { "The full delta, one JSON object a line: " (file(&path)) };
+    let whereabouts = html! {
+        @if by == "verify" { "Read by the verification, which has no base: it calls every difference unattributed. " }
+        "The full delta, one JSON object a line: " (file(&path))
+    };
     match context.exhibits.delta.get(&comparison.store) {
         None => html! { p.more { (whereabouts) } },
         Some(DeltaSample::Unreadable(why)) => html! {
