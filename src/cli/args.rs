@@ -133,9 +133,9 @@ pub enum Command {
     Report {
         /// The profile
         profile: PathBuf,
-        /// The format
-        #[arg(long, value_enum, default_value_t = ReportFormat::Md)]
-        format: ReportFormat,
+        /// What is written, where and how
+        #[command(flatten)]
+        options: ReportOptions,
     },
     /// Keep manifests of both sides while they are in step: the base of a later failback
     Checkpoint {
@@ -185,12 +185,35 @@ pub struct Allow {
 }
 
 /// How a report is written.
+#[derive(Debug, Clone, Args)]
+pub struct ReportOptions {
+    /// The format [default: md]
+    #[arg(long, value_enum)]
+    pub format: Option<ReportFormat>,
+    /// Write to this file instead of stdout
+    #[arg(long, short = 'o', value_name = "FILE")]
+    pub output: Option<PathBuf>,
+    /// Show the contents of held, refused and accepted items, as far as the session's journal kept them
+    #[arg(long, conflicts_with = "mask_keys")]
+    pub show_values: bool,
+    /// Replace keys by a short BLAKE3 digest of their JSON text
+    #[arg(long)]
+    pub mask_keys: bool,
+}
+
+/// How a report is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum ReportFormat {
+    /// One self-contained page, for managers and the archive
+    Html,
     /// Markdown, for people
     Md,
     /// JSON, for programs
     Json,
+    /// JUnit's XML: every store is a test case, for CI
+    Junit,
+    /// Every difference on a line, with what became of it
+    Csv,
 }
 
 /// Options of the drill.

@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 pub use base::{Base, BaseSummary};
 pub use read::{Progress, Quiet, Reading, read_side};
 
-use crate::diff::{BaseState, DeltaLine, JoinedBucket, VerdictCounts, join};
+use crate::diff::{BaseState, DeltaLine, HourCounts, JoinedBucket, VerdictCounts, join};
 use crate::digest::manifest::{MANIFEST_FORMAT, ManifestError, ManifestHeader, ManifestWriter};
 use crate::digest::{BUCKETS, Bucket, CANONICAL_FORMAT, SinkError, bucket_root};
 use crate::model::{Clock, Digest, Identity, Side, StoreId, StoreKind, Timestamp, Verdict};
@@ -44,6 +44,8 @@ pub struct Settings {
     pub newest_field: Option<String>,
     /// What both sides had in common later than the base: the after-images of an earlier replay pass.
     pub common_since: CommonSince,
+    /// The instant from which the hours of differences are counted: T0, where the profile has it.
+    pub hours_since: Option<Timestamp>,
 }
 
 /// Looks up what both sides had in common for a key, later than the base; the outer `None` where nothing is known.
@@ -82,6 +84,9 @@ pub struct Comparison {
     pub base: Option<BaseSummary>,
     /// Items by verdict.
     pub verdicts: VerdictCounts,
+    /// Differences by the hour of their last change, where the profile has T0 and the store tells times.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub hours: Option<HourCounts>,
     /// The file of delta lines, in bucket order.
     pub delta: PathBuf,
     /// The folder of the manifests.
@@ -91,6 +96,11 @@ pub struct Comparison {
 }
 
 impl Comparison {
+    /// When the last reading ended.
+    pub fn read_until(&self) -> Timestamp {
+        self.primary.read_until.max(self.dr.read_until)
+    }
+
     /// Whether both sides are the same, by root.
     pub fn at_parity(&self) -> bool {
         self.primary.root == self.dr.root && self.verdicts.differing() == 0
@@ -247,6 +257,7 @@ struct Outputs {
     delta_path: PathBuf,
     manifests: PathBuf,
     verdicts: VerdictCounts,
+    hours: Option<HourCounts>,
     base_items: u64,
     base_roots: Box<[Digest; BUCKETS]>,
 }
@@ -266,6 +277,7 @@ impl Outputs {
             delta_path,
             manifests: settings.manifests.clone(),
             verdicts: VerdictCounts::default(),
+            hours: settings.hours_since.map(HourCounts::since),
             base_items: 0,
             base_roots: Box::new([bucket_root(&[]); BUCKETS]),
         })
@@ -287,6 +299,7 @@ impl Outputs {
         self.verdicts.add(Verdict::Converged, bucket.joined.converged + lines.converged);
         for line in &lines.delta {
             self.verdicts.add(line.verdict, 1);
+            self.hours.iter_mut().for_each(|hours| hours.add(line.changed_at));
             self.line(line).map_err(|source| CompareError::Delta {
                 store: store.clone(),
                 path: self.delta_path.clone(),
@@ -338,6 +351,7 @@ impl Outputs {
             dr: side(self.dr, Side::Dr, dr)?,
             base: base.map(|base| BaseSummary { items: self.base_items, ..base }),
             verdicts: self.verdicts,
+            hours: self.hours.filter(HourCounts::is_told),
             delta: self.delta_path,
             manifests: self.manifests,
             not_checked: Vec::new(),

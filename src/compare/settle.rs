@@ -159,6 +159,7 @@ fn line_of(
         bytes: dr.as_ref().or(primary.as_ref()).map_or(0, |item| item.size),
         primary_untouched,
         newer: settings.newest_field.as_deref().and_then(|field| newer(field, primary, dr)),
+        changed_at: changed_at(settings.newest_field.as_deref(), verdict, primary, dr),
         hold,
         rank: pair.primary.rank(&candidate.key),
     })
@@ -182,6 +183,23 @@ fn newer(field: &str, primary: &Option<Item>, dr: &Option<Item>) -> Option<Side>
         std::cmp::Ordering::Greater => Some(Side::Primary),
         std::cmp::Ordering::Less => Some(Side::Dr),
         std::cmp::Ordering::Equal => None,
+    }
+}
+
+/// When the side that changed the item changed it last: for reports only, never to decide anything.
+fn changed_at(field: Option<&str>, verdict: Verdict, primary: &Option<Item>, dr: &Option<Item>) -> Option<Timestamp> {
+    let time = |item: &Option<Item>| {
+        let item = item.as_ref()?;
+        item.modified_at.or_else(|| match item.contents.get(field?)? {
+            Value::Text(text) | Value::Typed { text, .. } => text.parse().ok(),
+            _ => None,
+        })
+    };
+    match verdict {
+        Verdict::DrOnly => time(dr),
+        Verdict::Stranded => time(primary),
+        Verdict::Conflict | Verdict::Unattributed => time(primary).max(time(dr)),
+        Verdict::Unchanged | Verdict::Converged | Verdict::Expired => None,
     }
 }
 

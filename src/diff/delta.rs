@@ -7,7 +7,7 @@ use serde_json::Value as Json;
 
 use super::BaseState;
 use crate::digest::key_json;
-use crate::model::{Change, Digest, Key, Side, StoreId, StoreKind, Verdict};
+use crate::model::{Change, Digest, Key, Side, StoreId, StoreKind, Timestamp, Verdict};
 
 /// One line of a delta file; its first seven fields are the command-line contract.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -36,6 +36,9 @@ pub struct DeltaLine {
     /// Which side is newer by the declared attribute, where there is one and both have it.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub newer: Option<Side>,
+    /// When the item last changed on the side that changed it, where the store or its declared attribute tells.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub changed_at: Option<Timestamp>,
     /// Why the store asks to leave this item to a person.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub hold: Option<String>,

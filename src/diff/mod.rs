@@ -2,8 +2,10 @@
 
 mod classify;
 mod delta;
+mod hours;
 mod join;
 
 pub use classify::{BaseFacts, BaseState, Facts, classify};
 pub use delta::{DeltaError, DeltaLine, VerdictCounts};
+pub use hours::{HOURS_AFTER_MAX, HOURS_BEFORE_MAX, HourCounts};
 pub use join::{Candidate, JoinedBucket, join};

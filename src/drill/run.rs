@@ -10,10 +10,10 @@ use crate::cutover::{CutoverEnd, CutoverEvent, MemoryDial, Share, TrafficDial};
 use crate::model::{Clock, Percent};
 use crate::profile::{Profile, ProfileError};
 use crate::replay::Mode;
-use crate::report::{KEPT_LISTED_MAX, ReportContext, markdown};
+use crate::report::{Disclosure, KEPT_LISTED_MAX, ReportContext, html, markdown};
 use crate::session::{
     CheckOutcome, CheckpointOutcome, DiffOutcome, FreezeOutcome, Options, PlanOutcome, ReplayOutcome, Session,
-    SessionError, Surroundings, VerifyOutcome,
+    SessionError, Surroundings, ValuesWanted, VerifyOutcome,
 };
 use crate::store::memory::MemoryRegistry;
 
@@ -345,9 +345,14 @@ impl Rehearsal<'_> {
     fn report(&mut self, session: &Session) -> Result<()> {
         let file = self.drill.folder.join("profile.toml");
         let (profile, folder, now) = (session.profile(), session.folder(), self.drill.clock.now());
-        let context = ReportContext::of(profile, &file.to_string_lossy(), folder, now, session.kept(KEPT_LISTED_MAX)?);
-        let path = self.drill.folder.join("report.md");
-        let text = markdown(&session.state()?, &context);
-        std::fs::write(&path, text).map_err(|source| DrillError::File { path, source })
+        let (state, kept) = (session.state()?, session.kept(KEPT_LISTED_MAX)?);
+        let exhibits = session.exhibits(&kept, ValuesWanted::No)?;
+        let context = ReportContext::of(profile, &file.to_string_lossy(), folder, now, kept);
+        let context = context.with_exhibits(exhibits, Disclosure::default());
+        for (name, text) in [("report.md", markdown(&state, &context)), ("report.html", html(&state, &context))] {
+            let path = self.drill.folder.join(name);
+            std::fs::write(&path, text).map_err(|source| DrillError::File { path, source })?;
+        }
+        Ok(())
     }
 }

@@ -21,7 +21,7 @@ use rusqlite::{Connection, OpenFlags, Transaction, params};
 pub use event::{Event, EventRecord};
 use head::Head;
 pub use lock::SessionLock;
-pub use priors::{FoundImage, PriorFate, PriorImage};
+pub use priors::{FoundImage, NewestImages, PriorFate, PriorImage};
 pub use steps::{PlanRecord, PlanWriter, Settlement, StepRow, StepState};
 
 use crate::model::{Clock, Digest, Timestamp};

@@ -1,5 +1,7 @@
 //! Images of items before this session wrote them.
 
+use std::collections::{HashMap, HashSet};
+
 use rusqlite::{OptionalExtension, Row, Transaction, params};
 
 use super::{Event, Journal, JournalError, Result};
@@ -50,6 +52,9 @@ pub struct FoundImage {
     /// The item, encoded as prior images are.
     pub image: Vec<u8>,
 }
+
+/// The newest image kept of each item; `None` where there was no item.
+pub type NewestImages = HashMap<(StoreId, Key), Option<Vec<u8>>>;
 
 impl Journal {
     /// Up to `limit` prior images of one store that can be restored, after `after` in the order of undoing: the later phases first.
@@ -121,6 +126,27 @@ impl Journal {
             .prepare_cached("SELECT image FROM prior_history WHERE store = ?1 AND key = ?2 ORDER BY number")?;
         let rows = rows.query_map(params![store.0, key.as_bytes()], |row| row.get(0))?;
         rows.map(|row| row.map_err(JournalError::from)).collect()
+    }
+
+    /// The newest image this session kept of each of these items, in one pass; `None` where there was no item.
+    ///
+    /// # Errors
+    ///
+    /// [`JournalError`] when they cannot be read.
+    pub fn newest_images(&self, wanted: &HashSet<(StoreId, Key)>) -> Result<NewestImages> {
+        let connection = self.connection();
+        let mut numbers = HashMap::new();
+        let mut rows = connection.prepare("SELECT store, key, number FROM prior_history ORDER BY number")?;
+        let mut rows = rows.query([])?;
+        while let Some(row) = rows.next()? {
+            let item = (StoreId(row.get(0)?), Key::from_canonical(row.get::<_, Vec<u8>>(1)?));
+            if wanted.contains(&item) {
+                numbers.insert(item, row.get::<_, i64>(2)?);
+            }
+        }
+        let mut image = connection.prepare("SELECT image FROM prior_history WHERE number = ?1")?;
+        let read = |(item, number)| Ok((item, image.query_row([number], |row| row.get(0))?));
+        numbers.into_iter().map(read).collect()
     }
 
     /// Marks prior images as restored, and keeps what refused restorations found.

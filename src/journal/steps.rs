@@ -1,5 +1,6 @@
 //! The plan's steps and what became of them.
 
+use std::collections::{HashMap, HashSet};
 use std::ops::ControlFlow;
 use std::path::Path;
 
@@ -271,6 +272,39 @@ impl Journal {
         rows.map(|row| row.map_err(JournalError::from)).collect()
     }
 
+    /// The step of a plan for one item.
+    ///
+    /// # Errors
+    ///
+    /// [`JournalError`] when it cannot be read.
+    pub fn step(&self, plan: i64, store: &StoreId, key: &Key) -> Result<Option<StepRow>> {
+        let connection = self.connection();
+        let mut rows = connection.prepare_cached(
+            "SELECT position, store, key, key_json, verdict, change, expected, wanted, phase, bytes, state, reason
+             FROM step WHERE plan = ?1 AND store = ?2 AND key = ?3",
+        )?;
+        Ok(rows.query_row(params![plan, store.0, key.as_bytes()], step_of).optional()?)
+    }
+
+    /// The keys of items that were ever planned to be written, by store and JSON text: one pass over all steps.
+    ///
+    /// # Errors
+    ///
+    /// [`JournalError`] when they cannot be read.
+    pub fn step_keys(&self, wanted: &HashSet<(StoreId, String)>) -> Result<HashMap<(StoreId, String), Key>> {
+        let connection = self.connection();
+        let mut rows = connection.prepare("SELECT store, key_json, key FROM step")?;
+        let mut rows = rows.query([])?;
+        let mut found = HashMap::new();
+        while let Some(row) = rows.next()? {
+            let name = (StoreId(row.get(0)?), row.get::<_, String>(1)?);
+            if wanted.contains(&name) {
+                found.insert(name, Key::from_canonical(row.get::<_, Vec<u8>>(2)?));
+            }
+        }
+        Ok(found)
+    }
+
     /// How many steps of a plan are in each state, by store.
     ///
     /// # Errors
@@ -326,20 +360,21 @@ impl Journal {
         seal::prove_kept(&self.connection(), &self.folder, plan)
     }
 
-    /// The accepted difference of a plan at a key, where there is one; [`Journal::prove_kept`] goes before.
+    /// The item that a plan leaves as it is at a key, and whether it is held, where there is one; [`Journal::prove_kept`]
+    /// goes before.
     ///
     /// # Errors
     ///
     /// [`JournalError`] when it cannot be read.
-    pub fn accepted_at(&self, plan: i64, store: &StoreId, key_json: &str) -> Result<Option<Json>> {
+    pub fn kept_at(&self, plan: i64, store: &StoreId, key_json: &str) -> Result<Option<(bool, Json)>> {
         let connection = self.connection();
         let mut row = connection
-            .prepare_cached("SELECT body FROM kept WHERE plan = ?1 AND store = ?2 AND key_json = ?3 AND held = 0")?;
-        let body: Option<String> = row.query_row(params![plan, store.0, key_json], |row| row.get(0)).optional()?;
-        let read = |body: String| {
-            serde_json::from_str(&body).map_err(|error| self.damaged(format!("an accepted difference: {error}")))
-        };
-        body.map(read).transpose()
+            .prepare_cached("SELECT held, body FROM kept WHERE plan = ?1 AND store = ?2 AND key_json = ?3")?;
+        let found: Option<(bool, String)> =
+            row.query_row(params![plan, store.0, key_json], |row| Ok((row.get(0)?, row.get(1)?))).optional()?;
+        let Some((held, body)) = found else { return Ok(None) };
+        let body = serde_json::from_str(&body).map_err(|error| self.damaged(format!("a kept item: {error}")))?;
+        Ok(Some((held, body)))
     }
 
     /// Records that steps are about to be written, with their prior images; the first prior image of an item stays.

@@ -129,6 +129,7 @@ mod tests {
             bytes: 1,
             primary_untouched,
             newer: None,
+            changed_at: None,
             hold: None,
             rank: 0,
         }

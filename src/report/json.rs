@@ -3,13 +3,13 @@
 use serde_json::{Value as Json, json};
 
 use super::next::next_of_report;
-use super::sections::newest_comparisons;
 use super::standing::{Customers, Proof, Standing, steps_in_all, steps_of, undo_proved};
 use super::verdict::unverified_stores;
-use super::{ReportContext, verdict};
+use super::words::unplain;
+use super::{ReportContext, ValueDisplay, verdict};
 use crate::compare::Comparison;
 use crate::model::{StoreId, Timestamp};
-use crate::session::SessionState;
+use crate::session::{CertificateFound, SessionState};
 
 /// Version of the JSON report.
 pub const REPORT_FORMAT: u32 = 1;
@@ -46,10 +46,13 @@ pub fn json(state: &SessionState, context: &ReportContext) -> Json {
             "newest_plan": { "planned": steps.planned, "done": steps.done, "refused": steps.refused,
                              "stale": steps.stale, "open": steps.open, "held": steps.held },
         },
-        "held": kept_json(&context.held, steps.held, context.held_file.as_deref()),
-        "accepted": kept_json(&context.accepted, accepted_total(state), context.accepted_file.as_deref()),
+        "held": kept_json(context, &context.held, steps.held, context.held_file.as_deref()),
+        "accepted": kept_json(context, &context.accepted, accepted_total(state), context.accepted_file.as_deref()),
+        "refused": refused_json(context),
         "fence": state.fence,
         "certificate": state.certificate,
+        "certificate_check": certificate_json(context),
+        "disclosure": context.disclosure,
         "undo": {
             "begun_at": standing.undone_at, "restored": state.undone, "refused": state.undo_refused,
             "is_newest": standing.undone, "proved": undo_proved(state, &standing),
@@ -79,14 +82,52 @@ fn accepted_total(state: &SessionState) -> u64 {
     plan.map_or(0, |(_, _, summary)| summary.stores.iter().map(|store| store.counts.accepted).sum())
 }
 
-fn kept_json(kept: &[crate::plan::Kept], total: u64, file: Option<&str>) -> Json {
-    json!({ "total": total, "listed": &kept[..kept.len().min(KEPT_LISTED_MAX)], "file": file })
+fn kept_json(context: &ReportContext, kept: &[crate::plan::Kept], total: u64, file: Option<&str>) -> Json {
+    let listed = kept.iter().take(KEPT_LISTED_MAX).map(|kept| {
+        let item = serde_json::to_value(kept).expect("a kept item has only string keys");
+        with_value(context, &kept.store, &kept.key, item)
+    });
+    json!({ "total": total, "listed": listed.collect::<Vec<_>>(), "file": file })
+}
+
+fn refused_json(context: &ReportContext) -> Json {
+    let listed = context.exhibits.refused.iter().take(KEPT_LISTED_MAX).map(|step| {
+        let item = serde_json::to_value(step).expect("a refused step has only string keys");
+        with_value(context, &step.store, &step.key, item)
+    });
+    json!({ "total": context.exhibits.refused_total, "listed": listed.collect::<Vec<_>>() })
+}
+
+/// The item with its `value` where the journal kept one and values are shown: `null` where there was no item.
+fn with_value(context: &ReportContext, store: &StoreId, key: &Json, mut item: Json) -> Json {
+    if context.disclosure.values == ValueDisplay::Shown
+        && let Some(value) = context.exhibits.values.get(&(store.clone(), key.to_string()))
+    {
+        item["value"] = value.clone().unwrap_or(Json::Null);
+    }
+    item
+}
+
+fn certificate_json(context: &ReportContext) -> Json {
+    match &context.exhibits.certificate {
+        None => Json::Null,
+        Some(CertificateFound::Unusable(why)) => json!({ "valid": false, "why": why }),
+        Some(CertificateFound::Valid(valid)) => {
+            let certificate = valid.certificate();
+            json!({
+                "valid": true,
+                "issued_at": certificate.issued_at,
+                "window": certificate.window,
+                "public_key": valid.public_key().to_string(),
+            })
+        }
+    }
 }
 
 fn proof_json(standing: &Standing) -> Json {
     let (state, why) = match &standing.proof {
         Proof::Never => ("never", None),
-        Proof::Overtaken(why) => ("overtaken", Some(why)),
+        Proof::Overtaken(why) => ("overtaken", Some(unplain(why))),
         Proof::Differs => ("differs", None),
         Proof::Parity => ("parity", None),
     };
@@ -114,7 +155,7 @@ fn cutover_json(state: &SessionState, standing: &Standing) -> Json {
 }
 
 fn stores_json(state: &SessionState, context: &ReportContext) -> Vec<Json> {
-    let newest = newest_comparisons(state);
+    let newest = state.newest_comparisons();
     let mut names: Vec<StoreId> = context.stores.iter().cloned().map(StoreId).collect();
     names.extend(newest.keys().filter(|store| !context.stores.contains(&store.0)).map(|store| (*store).clone()));
     names.iter().map(|store| store_json(state, context, store, newest.get(store).copied())).collect()

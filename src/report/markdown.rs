@@ -24,6 +24,7 @@ pub fn markdown(state: &SessionState, context: &ReportContext) -> String {
     sections::cutover(&mut text, state);
     sections::undo(&mut text, state);
     sections::commands(&mut text, state);
+    sections::disclosure(&mut text, context);
     text
 }
 
@@ -42,7 +43,7 @@ fn head(text: &mut String, state: &SessionState, context: &ReportContext) {
     };
     let mut line = |words: String| writeln!(text, "{words}").expect("writing to a string does not fail");
     line(format!("# Failback of {}\n", plain(&context.profile)));
-    line(format!("**{}**\n", answer.sentence));
+    line(format!("**{}**\n", plain(&answer.sentence)));
     line(format!("- Can we cut over? **{can}.**"));
     line(format!("- What would we lose? {}", answer.loss));
     line(format!("- Next: {}: {}.", code(&command), why));

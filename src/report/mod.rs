@@ -1,20 +1,29 @@
 //! What a session came to, for people and for programs.
 //!
 //! Pure: everything is told by the [`SessionState`](crate::session::SessionState) and a [`ReportContext`]; nothing is read, asked or timed here. It works
-//! on an empty and on a half-finished session. It shows keys and counts, never contents. What it cannot be sure of it says,
-//! and never counts as parity.
+//! on an empty and on a half-finished session. It shows keys and counts, and contents only where they were asked for. What it
+//! cannot be sure of it says, and never counts as parity.
 
+mod csv;
+mod disclosure;
+mod html;
 mod json;
+mod junit;
 mod markdown;
 mod next;
 mod sections;
 mod standing;
+mod store_standing;
 #[cfg(test)]
 mod tests;
 mod verdict;
 mod words;
 
+pub use csv::{CSV_COLUMNS, DeltaTable};
+pub use disclosure::{Disclosure, KeyDisplay, ValueDisplay, disclose};
+pub use html::html;
 pub use json::{KEPT_LISTED_MAX, REPORT_FORMAT, json};
+pub use junit::junit;
 pub use markdown::markdown;
 pub use next::next_action;
 pub use verdict::{VerdictSentence, verdict};
@@ -24,7 +33,7 @@ use std::path::Path;
 use crate::model::Timestamp;
 use crate::plan::Kept;
 use crate::profile::Profile;
-use crate::session::NewestKept;
+use crate::session::{Exhibits, NewestKept};
 
 /// What a report needs beside the session's state.
 #[derive(Debug, Clone, Default)]
@@ -53,6 +62,10 @@ pub struct ReportContext {
     pub accepted_file: Option<String>,
     /// The file of all held items, where a plan wrote one.
     pub held_file: Option<String>,
+    /// What was read for the report beside the state: refused steps, deltas, the certificate, values.
+    pub exhibits: Exhibits,
+    /// What is shown of keys and contents.
+    pub disclosure: Disclosure,
 }
 
 impl ReportContext {
@@ -73,7 +86,14 @@ impl ReportContext {
             held_file: if held.is_empty() { None } else { beside("held.ndjson") },
             accepted,
             held,
+            exhibits: Exhibits::default(),
+            disclosure: Disclosure::default(),
         }
+    }
+
+    /// The same context with what was read for it; [`disclose`] then masks what shall not be shown.
+    pub fn with_exhibits(self, exhibits: Exhibits, disclosure: Disclosure) -> ReportContext {
+        ReportContext { exhibits, disclosure, ..self }
     }
 }
 

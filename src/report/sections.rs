@@ -1,18 +1,17 @@
 //! The sections of the markdown report, each left out where it has nothing to say.
 
-use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use serde_json::Value as Json;
 
-use super::ReportContext;
-use super::standing::{Proof, Standing, step_text, step_word, steps_of, undo_proved};
+use super::standing::{Proof, Standing, step_word, steps_of, undo_proved};
 use super::verdict::{customers_words, unverified_stores};
-use super::words::{code, count, duration, exit_meaning, number, plain, time, time_or_unknown};
+use super::words::{StepWords, code, count, duration, exit_meaning, number, plain, step_words, time, time_or_unknown};
+use super::{Disclosure, ReportContext, ValueDisplay};
 use crate::compare::{BaseSummary, Comparison};
 use crate::model::{StoreId, Timestamp, Verdict};
 use crate::plan::Kept;
-use crate::session::SessionState;
+use crate::session::{RefusedStep, SessionState};
 use crate::store::Level;
 use crate::verify::FenceKind;
 
@@ -46,21 +45,8 @@ pub(super) fn preflight(text: &mut String, state: &SessionState) {
     }
 }
 
-/// The newest comparison of every store, the verification's included.
-pub(super) fn newest_comparisons(state: &SessionState) -> BTreeMap<&StoreId, (&'static str, &Comparison)> {
-    let compared = state.comparisons.iter().map(|(store, comparison)| (store, ("diff", comparison)));
-    let mut newest: BTreeMap<_, _> = compared.collect();
-    for verified in state.verified.iter().flat_map(|(_, _, stores)| stores) {
-        let found = newest.get(&verified.comparison.store).map(|(_, found)| super::standing::read_until(found));
-        if found.is_none_or(|at| at <= super::standing::read_until(&verified.comparison)) {
-            newest.insert(&verified.comparison.store, ("verify", &verified.comparison));
-        }
-    }
-    newest
-}
-
 pub(super) fn stores(text: &mut String, state: &SessionState) {
-    let newest = newest_comparisons(state);
+    let newest = state.newest_comparisons();
     if newest.is_empty() {
         return;
     }
@@ -159,12 +145,13 @@ pub(super) fn kept(text: &mut String, state: &SessionState, context: &ReportCont
     if held > 0 {
         line(text, format!("\n## Held for a person: {}\n", count(held, "item")));
         line(text, "Not written. Decide, change the policy in the profile, and plan again.\n");
-        list_kept(text, held, &context.held, context.held_file.as_deref());
+        list_kept(text, context, held, &context.held, context.held_file.as_deref());
     }
+    refused(text, context);
     if accepted > 0 {
         line(text, format!("\n## Accepted differences: {}\n", count(accepted, "item")));
         line(text, "The primary keeps what it has; dr's version is not carried over.\n");
-        list_kept(text, accepted, &context.accepted, context.accepted_file.as_deref());
+        list_kept(text, context, accepted, &context.accepted, context.accepted_file.as_deref());
     }
     let differing = || state.verified.iter().flat_map(|(_, _, stores)| stores).flat_map(|store| &store.listed);
     let unaccepted: u64 = state.verified.iter().flat_map(|(_, _, stores)| stores).map(|store| store.unaccepted).sum();
@@ -185,12 +172,45 @@ pub(super) fn kept(text: &mut String, state: &SessionState, context: &ReportCont
     }
 }
 
-fn list_kept(text: &mut String, total: u64, kept: &[Kept], file: Option<&str>) {
+fn refused(text: &mut String, context: &ReportContext) {
+    let exhibits = &context.exhibits;
+    if exhibits.refused_total == 0 {
+        return;
+    }
+    line(text, format!("\n## Refused: {}\n", count(exhibits.refused_total, "write")));
+    line(text, "The primary held something else than was planned, or would not take it. Nothing was overwritten.\n");
+    let listed = &exhibits.refused[..exhibits.refused.len().min(KEYS_LISTED_MAX)];
+    for RefusedStep { store, key, verdict, change, reason } in listed {
+        let (told, reason) = (code(&key.to_string()), plain(reason));
+        line(text, format!("- {} {told}: {} {change}: {reason}", plain(&store.0), plain(verdict)));
+        value(text, context, store, key);
+    }
+    let rest = exhibits.refused_total.saturating_sub(listed.len() as u64);
+    if rest > 0 {
+        line(text, format!("- and {} more: `failback report PROFILE --format csv`", number(rest)));
+    }
+}
+
+/// The newest image of an item of the primary, where values are shown.
+fn value(text: &mut String, context: &ReportContext, store: &StoreId, key: &Json) {
+    if context.disclosure.values == ValueDisplay::Masked {
+        return;
+    }
+    let told = match context.exhibits.values.get(&(store.clone(), key.to_string())) {
+        None => "none kept".into(),
+        Some(None) => "no item".into(),
+        Some(Some(value)) => code(&value.to_string()),
+    };
+    line(text, format!("  - value on the primary: {told}"));
+}
+
+fn list_kept(text: &mut String, context: &ReportContext, total: u64, kept: &[Kept], file: Option<&str>) {
     let listed = &kept[..kept.len().min(KEYS_LISTED_MAX)];
     for kept in listed {
         let Kept { store, key, verdict, change, reason, primary: _, dr: _ } = kept;
         let reason = plain(reason);
         line(text, format!("- {} {}: {verdict} {change}: {reason}", plain(&store.0), code(&key.to_string())));
+        value(text, context, store, key);
     }
     more(text, total.saturating_sub(listed.len() as u64), file);
 }
@@ -294,7 +314,7 @@ pub(super) fn not_checked(text: &mut String, state: &SessionState, context: &Rep
     for store in missing {
         line(text, format!("- store {}: not verified", plain(&store)));
     }
-    for (store, (_, comparison)) in newest_comparisons(state) {
+    for (store, (_, comparison)) in state.newest_comparisons() {
         for what in &comparison.not_checked {
             line(text, format!("- {}: {}", plain(&store.0), plain(what)));
         }
@@ -313,27 +333,16 @@ pub(super) fn cutover(text: &mut String, state: &SessionState) {
     let skipped = earlier(text, state.traffic.len());
     for (at, share, step) in state.traffic.iter().skip(skipped) {
         let share = share.map(|share| share.to_string()).unwrap_or_default();
-        line(text, format!("| {} | {} | {share} |", time(*at), step_words(step)));
+        line(text, format!("| {} | {} | {share} |", time(*at), told_step(step)));
     }
 }
 
-fn step_words(step: &Json) -> String {
-    let seconds = || duration(step.get("seconds").and_then(Json::as_u64).unwrap_or(0));
-    let with = |words: &str, field: &str| format!("{words}: {}", plain(step_text(step, field)));
-    match step_word(step) {
-        "shift_intended" => "about to shift".into(),
-        "shifted" => "shifted".into(),
-        "insync" => "in force at all DNS servers".into(),
-        "ttl_waited" => format!("waited {} for caches", seconds()),
-        "health" if step.get("ok").and_then(Json::as_bool) == Some(true) => with("healthy", "detail"),
-        "health" => with("**NOT healthy**", "detail"),
-        "retreat_intended" => with("about to retreat", "reason"),
-        "retreated" => with("**retreated**", "reason"),
-        "drifted" => with("**weights changed by somebody else**", "reason"),
-        "stopped" => with("**stopped**", "reason"),
-        "done" => "finished".into(),
-        other => format!("unknown step {}", code(other)),
-    }
+fn told_step(step: &Json) -> String {
+    let Some(StepWords { words, detail, grave }) = step_words(step) else {
+        return format!("unknown step {}", code(step_word(step)));
+    };
+    let words = if grave { format!("**{words}**") } else { words };
+    if detail.is_empty() { words } else { format!("{words}: {}", plain(&detail)) }
 }
 
 /// Says what a bounded table leaves out.
@@ -385,4 +394,14 @@ pub(super) fn commands(text: &mut String, state: &SessionState) {
         );
         line(text, format!("| {} | {} | {exit} |", time(*at), plain(name)));
     }
+}
+
+/// What was chosen of keys and values, where it is not the default.
+pub(super) fn disclosure(text: &mut String, context: &ReportContext) {
+    if context.disclosure == Disclosure::default() {
+        return;
+    }
+    line(text, "\n## About this report\n");
+    line(text, format!("- {}", plain(context.disclosure.keys_words())));
+    line(text, format!("- {}", plain(context.disclosure.values_words())));
 }

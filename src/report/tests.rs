@@ -144,6 +144,7 @@ fn comparison(differing: u64, until: Timestamp) -> Comparison {
             as_of: Some(tb() - jiff::SignedDuration::from_mins(10)),
         }),
         verdicts,
+        hours: None,
         delta: ".failback/shop/delta/diff-orders.ndjson".into(),
         manifests: ".failback/shop/manifests/diff/orders".into(),
         not_checked: vec!["items that expired while they were read".into()],
@@ -177,6 +178,7 @@ fn context() -> ReportContext {
         held: vec![kept("2", Verdict::Conflict, "conflict = hold")],
         accepted_file: Some(".failback/shop/accepted.ndjson".into()),
         held_file: Some(".failback/shop/held.ndjson".into()),
+        ..ReportContext::default()
     }
 }
 
@@ -312,11 +314,13 @@ fn json_names_are_stable() {
         "accepted",
         "began_at",
         "certificate",
+        "certificate_check",
         "command",
         "commands",
         "customers",
         "cutover",
         "disaster_at",
+        "disclosure",
         "dr_as_of",
         "fence",
         "findings",
@@ -329,6 +333,7 @@ fn json_names_are_stable() {
         "profile",
         "profile_file",
         "proof",
+        "refused",
         "replays",
         "session",
         "steps",
@@ -357,3 +362,6 @@ fn numbers_and_times_are_for_people() {
     assert_eq!([0, 59, 60, 4_320, 86_401].map(duration), ["0 s", "59 s", "1 min", "1 h 12 min", "1 d"]);
     assert_eq!(code("a`|b\n"), "`` a`\\|b  ``");
 }
+
+#[path = "format_tests.rs"]
+mod formats;

@@ -2,10 +2,13 @@
 
 use super::ReportContext;
 use super::standing::{Customers, Proof, Standing, read_until, undo_proved};
-use super::words::{count, duration, number, plain, time};
+use super::words::{count, duration, number, time, unplain};
 use crate::journal::StepState;
 use crate::session::SessionState;
 use crate::store::Level;
+
+/// Stores named in a sentence; beyond it they are counted.
+const STORES_NAMED_MAX: usize = 5;
 
 /// The answer a report begins with.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,18 +32,31 @@ pub fn verdict(state: &SessionState, context: &ReportContext) -> VerdictSentence
     let sentence = match standing.proof {
         _ if standing.undone => undone_words(state, &standing),
         Proof::Parity if !missing.is_empty() => {
-            format!(
-                "NOT proven for all: parity of the verified stores, but not verified: {}",
-                plain(&missing.join(", "))
-            )
+            format!("NOT proven for all: parity of the verified stores, but not verified: {}", missing.join(", "))
         }
         Proof::Parity => parity_words(state, old),
         Proof::Differs => differs_words(state),
-        Proof::Overtaken(ref why) => format!("NOT proven: {why}"),
+        Proof::Overtaken(ref why) => format!("NOT proven: {}", unplain(why)),
         Proof::Never => unverified_words(state),
     };
     let sentence = format!("{sentence}; {}.", customers_words(&standing));
     VerdictSentence { can_cut_over, sentence, loss: loss_words(state, &standing, proven) }
+}
+
+/// What nothing in the report speaks for, in one sentence.
+pub(super) fn not_checked_words(state: &SessionState, context: &ReportContext) -> String {
+    let missing = unverified_stores(state, context);
+    let mut words = match missing.as_slice() {
+        [] => String::new(),
+        [one] => format!("store {one} is not verified; "),
+        many if many.len() <= STORES_NAMED_MAX => format!("stores {} are not verified; ", many.join(", ")),
+        many => format!("{} are not verified; ", count(many.len() as u64, "store")),
+    };
+    let limits: usize = state.newest_comparisons().values().map(|(_, comparison)| comparison.not_checked.len()).sum();
+    if limits > 0 {
+        words += &format!("{} of what the stores can compare; ", count(limits as u64, "limit"));
+    }
+    words + "anything that the profile does not name; the fitness of the primary's compute, network and permissions."
 }
 
 /// Stores of the profile or of this session that the newest verification did not read.

@@ -1,5 +1,8 @@
 //! Numbers, times and names as people read them.
 
+use serde_json::Value as Json;
+
+use super::standing::{step_text, step_word};
 use crate::model::Timestamp;
 
 /// A number with thousands separators.
@@ -52,6 +55,16 @@ pub(super) fn plain(text: &str) -> String {
     safe
 }
 
+/// What [`plain`] was made of.
+pub(super) fn unplain(text: &str) -> String {
+    let mut characters = text.chars();
+    let mut raw = String::with_capacity(text.len());
+    while let Some(character) = characters.next() {
+        raw.extend(if character == '\\' { characters.next() } else { Some(character) });
+    }
+    raw
+}
+
 /// Text from outside as code, safe in a line and in a table cell of markdown.
 pub(super) fn code(text: &str) -> String {
     let clean: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
@@ -72,5 +85,46 @@ pub(super) fn exit_meaning(code: u8) -> &'static str {
         4 => "incomplete: never parity",
         5 => "interrupted",
         _ => "unknown",
+    }
+}
+
+/// A number of bytes in the largest unit that leaves a whole number.
+pub(super) fn bytes(bytes: u64) -> String {
+    const UNITS: [&str; 5] = ["B", "KiB", "MiB", "GiB", "TiB"];
+    let unit = (1..UNITS.len()).rev().find(|unit| bytes >> (10 * unit) > 0).unwrap_or(0);
+    format!("{} {}", number(bytes >> (10 * unit)), UNITS[unit])
+}
+
+/// A step of the cutover in words.
+pub(super) struct StepWords {
+    /// What happened.
+    pub(super) words: String,
+    /// What is known about it; empty where there is nothing.
+    pub(super) detail: String,
+    /// Whether somebody must look at it.
+    pub(super) grave: bool,
+}
+
+/// A step of the cutover in words; `None` for a step that this version does not know.
+pub(super) fn step_words(step: &Json) -> Option<StepWords> {
+    let text = |field: &str| step_text(step, field).to_owned();
+    let told = |words: &str, detail: String, grave| Some(StepWords { words: words.to_owned(), detail, grave });
+    let plainly = |words: &str| told(words, String::new(), false);
+    match step_word(step) {
+        "shift_intended" => plainly("about to shift"),
+        "shifted" => plainly("shifted"),
+        "insync" => plainly("in force at all DNS servers"),
+        "ttl_waited" => {
+            let seconds = step.get("seconds").and_then(Json::as_u64).unwrap_or(0);
+            plainly(&format!("waited {} for caches", duration(seconds)))
+        }
+        "health" if step.get("ok").and_then(Json::as_bool) == Some(true) => told("healthy", text("detail"), false),
+        "health" => told("NOT healthy", text("detail"), true),
+        "retreat_intended" => told("about to retreat", text("reason"), false),
+        "retreated" => told("retreated", text("reason"), true),
+        "drifted" => told("weights changed by somebody else", text("reason"), true),
+        "stopped" => told("stopped", text("reason"), true),
+        "done" => plainly("finished"),
+        _ => None,
     }
 }

@@ -9,6 +9,7 @@ mod checkpoint;
 mod cutover;
 mod diff;
 mod error;
+mod exhibits;
 mod exit;
 mod freeze;
 mod open;
@@ -28,6 +29,9 @@ pub use checkpoint::CheckpointOutcome;
 pub use cutover::{CutoverOutcome, retreat_unrecorded};
 pub use diff::DiffOutcome;
 pub use error::SessionError;
+pub use exhibits::{
+    CertificateFound, DeltaSample, Exhibits, Fate, Fates, ItemName, KeptAs, RefusedStep, ValuesWanted, delta_file,
+};
 pub use exit::{Exit, Exits};
 pub use freeze::FreezeOutcome;
 pub use open::open_pair;
@@ -212,6 +216,7 @@ impl Session {
             delta: self.folder().join("delta").join(format!("{purpose}-{}.ndjson", store.name)),
             newest_field,
             common_since: Arc::new(|_| Ok(None)),
+            hours_since: self.profile.disaster_at,
         }
     }
 

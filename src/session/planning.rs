@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use super::exhibits::newest_plans_in_full;
 use super::{Result, Session, SessionError};
 use crate::compare::Comparison;
 use crate::diff::DeltaLine;
@@ -291,18 +292,11 @@ fn first_kept(
 /// The number of the newest plan of each store, newest plans first. A plan of some stores only says nothing of the others,
 /// for which an earlier plan still counts.
 pub(super) fn newest_plans(journal: &Journal) -> Result<Vec<(StoreId, i64)>> {
-    let mut newest: Vec<(StoreId, i64)> = Vec::new();
-    for plan in journal.plans(usize::MAX)? {
-        for store in summary_of(&plan.summary, journal.folder())?.stores {
-            if !newest.iter().any(|(known, _)| *known == store.store) {
-                newest.push((store.store, plan.number));
-            }
-        }
-    }
-    Ok(newest)
+    let plans = newest_plans_in_full(journal)?.into_iter();
+    Ok(plans.flat_map(|(plan, stores)| stores.into_iter().map(move |store| (store, plan.number))).collect())
 }
 
-fn summary_of(summary: &serde_json::Value, folder: &Path) -> Result<PlanSummary> {
+pub(super) fn summary_of(summary: &serde_json::Value, folder: &Path) -> Result<PlanSummary> {
     serde_json::from_value(summary.clone()).map_err(|error| SessionError::DamagedFile {
         path: folder.join(crate::journal::JOURNAL_FILE),
         what: format!("a plan's summary: {error}"),

@@ -74,6 +74,19 @@ impl SessionState {
         state
     }
 
+    /// The newest comparison of every store, the verification's included, with the command that read it.
+    pub fn newest_comparisons(&self) -> BTreeMap<&StoreId, (&'static str, &Comparison)> {
+        let compared = self.comparisons.iter().map(|(store, comparison)| (store, ("diff", comparison)));
+        let mut newest: BTreeMap<_, _> = compared.collect();
+        for verified in self.verified.iter().flat_map(|(_, _, stores)| stores) {
+            let found = newest.get(&verified.comparison.store).map(|(_, found)| found.read_until());
+            if found.is_none_or(|at| at <= verified.comparison.read_until()) {
+                newest.insert(&verified.comparison.store, ("verify", &verified.comparison));
+            }
+        }
+        newest
+    }
+
     fn apply(&mut self, record: &EventRecord) {
         let at = record.at;
         self.began_at.get_or_insert(at);

@@ -138,7 +138,8 @@ impl Session {
 
     /// The newest plan's accepted difference behind a line, when both sides still are what was accepted.
     fn accepted_as_it_is(&self, plan: i64, line: &DeltaLine) -> Result<Option<Kept>> {
-        let Some(body) = self.journal.accepted_at(plan, &line.store, &line.key.to_string())? else { return Ok(None) };
+        let kept = self.journal.kept_at(plan, &line.store, &line.key.to_string())?;
+        let Some((false, body)) = kept else { return Ok(None) };
         let kept: Kept = serde_json::from_value(body).map_err(|error| SessionError::DamagedFile {
             path: self.folder().join(crate::journal::JOURNAL_FILE),
             what: format!("an accepted difference: {error}"),

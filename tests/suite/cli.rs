@@ -83,7 +83,7 @@ fn bad_usage_exits_2_and_prints_nothing_on_stdout() {
         ("verify p.toml --undone --freeze", "cannot be used with"),
         ("cutover p.toml --retreat --certificate c.json", "cannot be used with"),
         ("checkpoint p.toml", "--name"),
-        ("report p.toml --format html", "md, json"),
+        ("report p.toml --format pdf", "md, json"),
         ("check p.toml -q -v", "cannot be used with"),
         ("diff p.toml --store nothing", "it has sensors"),
         ("plan p.toml --decisions none.ndjson", "none.ndjson"),

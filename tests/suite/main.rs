@@ -1,5 +1,6 @@
 //! The one integration binary.
 
+mod browser;
 mod canonical;
 mod cli;
 mod conformance;
@@ -9,6 +10,7 @@ mod drill;
 mod dynamodb;
 mod everywhere;
 mod full;
+mod html;
 mod inputs;
 mod journey;
 mod kill;
@@ -18,6 +20,7 @@ mod peers;
 mod postgres;
 mod postgres_writes;
 mod profile;
+mod report;
 mod resume;
 mod rig;
 mod run;

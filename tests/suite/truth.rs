@@ -86,6 +86,7 @@ impl World {
             delta: self.path().join(format!("{name}.ndjson")),
             newest_field: None,
             common_since: Arc::new(|_| Ok(None)),
+            hours_since: None,
         }
     }
 

@@ -51,7 +51,7 @@ pub async fn run(arguments: Arguments) -> Ended {
             run::run(&profile, headless, allow.into(), decisions.as_deref(), &global).await
         }
         Command::Undo { profile } => undo::run(&profile, &global).await,
-        Command::Report { profile, format } => report::run(&profile, format, &global),
+        Command::Report { profile, options } => report::run(&profile, &options, &global),
         Command::Checkpoint { profile, name } => checkpoint::run(&profile, &name, &global).await,
         Command::Certificate { file, manifest } => certificate::run(&file, manifest.as_deref(), &global),
         Command::Drill(arguments) => drill::run(arguments, &global).await,
