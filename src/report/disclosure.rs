@@ -61,8 +61,8 @@ impl Disclosure {
         match self.values {
             ValueDisplay::Masked => "Values are masked (--show-values shows those that the session kept).",
             ValueDisplay::Shown => {
-                "VALUES ARE SHOWN (--show-values): the newest image that this session kept of an item of the primary, \
-                 where it kept one. Treat this file as you treat the data."
+                "VALUES ARE SHOWN (--show-values): of an item of the primary the newest image that this session kept, where \
+                 it kept one: what it held before a write of this session, or what a refused write found. Treat this file as you treat the data."
             }
         }
     }

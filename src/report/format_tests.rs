@@ -134,7 +134,16 @@ fn a_certificate_that_cannot_be_relied_on_fails_and_is_told() {
     let state = replayed(0).verified(0).state();
     assert!(junit(&state, &context).expect("XML").contains("type=\"unusable\""));
     assert!(html(&state, &context).contains("The certificate cannot be relied on"));
-    assert_eq!(json(&state, &context)["certificate_check"]["valid"], false);
+    let report = json(&state, &context);
+    assert_eq!(
+        (&report["certificate_check"]["valid"], &report["verdict"]["can_cut_over"]),
+        (&false.into(), &false.into())
+    );
+    assert_eq!(report["next"]["command"], "failback verify PROFILE");
+    assert!(
+        report["verdict"]["sentence"].as_str().is_some_and(|text| text.contains("cannot be relied on")),
+        "{report}"
+    );
 }
 
 #[test]

@@ -2,9 +2,8 @@
 
 use serde_json::{Value as Json, json};
 
-use super::next::next_of_report;
 use super::standing::{Customers, Proof, Standing, steps_in_all, steps_of, undo_proved};
-use super::verdict::unverified_stores;
+use super::verdict::{next_step, unverified_stores};
 use super::words::unplain;
 use super::{ReportContext, ValueDisplay, verdict};
 use crate::compare::Comparison;
@@ -22,7 +21,7 @@ pub fn json(state: &SessionState, context: &ReportContext) -> Json {
     let ReportContext { profile, profile_file, stores: _, disaster_at, dr_as_of, generated_at, session, .. } = context;
     let standing = Standing::of(state);
     let answer = verdict(state, context);
-    let (action, why) = next_of_report(state, context);
+    let (action, why) = next_step(state, context);
     let command = action.command_line();
     let steps = steps_in_all(state);
     json!({

@@ -39,7 +39,7 @@ pub fn junit(state: &SessionState, context: &ReportContext) -> Result<String, Se
 }
 
 fn store_case(state: &SessionState, context: &ReportContext, standing: &Standing, store: &StoreId) -> TestCase {
-    let found = StoreStanding::of(state, standing, store);
+    let found = StoreStanding::of(state, context, standing, store);
     let status = match &found {
         StoreStanding::Certified(_) => TestCaseStatus::success(),
         StoreStanding::Differs(detail) => failure("differs", detail),

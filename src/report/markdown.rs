@@ -2,9 +2,9 @@
 
 use std::fmt::Write;
 
-use super::next::next_of_report;
 use super::sections;
 use super::standing::Standing;
+use super::verdict::next_step;
 use super::words::{code, duration, plain, time, time_or_unknown};
 use super::{ReportContext, verdict};
 use crate::session::SessionState;
@@ -35,7 +35,7 @@ fn head(text: &mut String, state: &SessionState, context: &ReportContext) {
         (false, true) => "Yes",
         (false, false) => "No",
     };
-    let (action, why) = next_of_report(state, context);
+    let (action, why) = next_step(state, context);
     let command = action.command_line();
     let command = match context.profile_file.is_empty() {
         true => command.to_owned(),

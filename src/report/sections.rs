@@ -201,7 +201,7 @@ fn value(text: &mut String, context: &ReportContext, store: &StoreId, key: &Json
         Some(None) => "no item".into(),
         Some(Some(value)) => code(&value.to_string()),
     };
-    line(text, format!("  - value on the primary: {told}"));
+    line(text, format!("  - the primary's kept value: {told}"));
 }
 
 fn list_kept(text: &mut String, context: &ReportContext, total: u64, kept: &[Kept], file: Option<&str>) {

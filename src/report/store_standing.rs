@@ -2,6 +2,7 @@
 
 use super::ReportContext;
 use super::standing::{Proof, Standing};
+use super::verdict::unusable_certificate;
 use super::words::{count, number, time, unplain};
 use crate::model::StoreId;
 use crate::session::{SessionState, StoreVerification};
@@ -22,13 +23,18 @@ pub(super) enum StoreStanding {
 }
 
 impl StoreStanding {
-    pub(super) fn of(state: &SessionState, standing: &Standing, store: &StoreId) -> StoreStanding {
+    pub(super) fn of(
+        state: &SessionState,
+        context: &ReportContext,
+        standing: &Standing,
+        store: &StoreId,
+    ) -> StoreStanding {
         let verified = state.verified.iter().flat_map(|(_, _, stores)| stores);
         let verified = verified.into_iter().find(|verified| verified.comparison.store == *store);
         match (verified, &standing.proof) {
             (Some(_), _) if standing.undone => StoreStanding::Unproven("what was replayed was undone".into()),
             (Some(_), Proof::Overtaken(why)) => StoreStanding::Unproven(unplain(why)),
-            (Some(verified), _) if verified.at_parity => at_parity(state, verified),
+            (Some(verified), _) if verified.at_parity => at_parity(state, context, verified),
             (Some(verified), _) => StoreStanding::Differs(differs(verified)),
             (None, _) => unverified(state, store),
         }
@@ -65,7 +71,10 @@ pub(super) fn all_stores(state: &SessionState, context: &ReportContext) -> Vec<S
     names
 }
 
-fn at_parity(state: &SessionState, verified: &StoreVerification) -> StoreStanding {
+fn at_parity(state: &SessionState, context: &ReportContext, verified: &StoreVerification) -> StoreStanding {
+    if let Some(why) = unusable_certificate(context) {
+        return StoreStanding::Unproven(format!("the certificate cannot be relied on: {why}"));
+    }
     let accepted = match verified.accepted {
         0 => String::new(),
         accepted => format!(", {} named in the certificate", count(accepted, "accepted difference")),

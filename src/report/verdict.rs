@@ -1,10 +1,11 @@
 //! The one sentence: can we cut over, and what would we lose?
 
 use super::ReportContext;
+use super::next::next_of_report;
 use super::standing::{Customers, Proof, Standing, read_until, undo_proved};
 use super::words::{count, duration, number, time, unplain};
 use crate::journal::StepState;
-use crate::session::SessionState;
+use crate::session::{Action, CertificateFound, SessionState};
 use crate::store::Level;
 
 /// Stores named in a sentence; beyond it they are counted.
@@ -28,11 +29,15 @@ pub fn verdict(state: &SessionState, context: &ReportContext) -> VerdictSentence
     let proven = standing.proof == Proof::Parity && missing.is_empty() && state.unread == 0 && !standing.undone;
     let old = if proven { too_old(state, context) } else { None };
     let known = !matches!(standing.customers, Customers::Unsure(..));
-    let can_cut_over = proven && known && old.is_none() && state.certificate.is_some();
+    let unusable = unusable_certificate(context);
+    let can_cut_over = proven && known && old.is_none() && state.certificate.is_some() && unusable.is_none();
     let sentence = match standing.proof {
         _ if standing.undone => undone_words(state, &standing),
         Proof::Parity if !missing.is_empty() => {
             format!("NOT proven for all: parity of the verified stores, but not verified: {}", missing.join(", "))
+        }
+        Proof::Parity if let Some(why) = unusable => {
+            format!("NOT proven any more: the certificate cannot be relied on, {why}")
         }
         Proof::Parity => parity_words(state, old),
         Proof::Differs => differs_words(state),
@@ -41,6 +46,25 @@ pub fn verdict(state: &SessionState, context: &ReportContext) -> VerdictSentence
     };
     let sentence = format!("{sentence}; {}.", customers_words(&standing));
     VerdictSentence { can_cut_over, sentence, loss: loss_words(state, &standing, proven) }
+}
+
+/// Why the certificate that the newest verification issued cannot be relied on as it is on disk.
+pub(super) fn unusable_certificate(context: &ReportContext) -> Option<&str> {
+    match &context.exhibits.certificate {
+        Some(CertificateFound::Unusable(why)) => Some(why),
+        Some(CertificateFound::Valid(_)) | None => None,
+    }
+}
+
+/// The command to type next, with `PROFILE` for the profile's file, and why: also when the certificate was damaged since.
+pub(super) fn next_step(state: &SessionState, context: &ReportContext) -> (Action, String) {
+    let (action, why) = next_of_report(state, context);
+    match unusable_certificate(context) {
+        Some(_) if action == Action::Cutover => {
+            (Action::Verify, "the certificate cannot be relied on: verify again".into())
+        }
+        _ => (action, why),
+    }
 }
 
 /// What nothing in the report speaks for, in one sentence.

@@ -17,7 +17,7 @@ use crate::journal::{Journal, PlanRecord, StepState};
 use crate::model::{Key, StoreId};
 use crate::plan::Kept;
 use crate::replay::decode_image;
-use crate::verify::{SignedCertificate, Validated};
+use crate::verify::{SignedCertificate, SigningKey, Validated};
 
 /// Refused steps read for a report, of all stores together.
 const REFUSED_READ_MAX: usize = 1_000;
@@ -104,7 +104,7 @@ impl Exhibits {
         let (refused, refused_total) = refused(journal)?;
         let newest = state.newest_comparisons().into_iter();
         let delta = newest.map(|(store, (_, comparison))| (store.clone(), sample(journal.folder(), comparison)));
-        let certificate = state.certificate.as_ref().map(|path| certificate(&located(journal.folder(), path.as_ref())));
+        let certificate = state.certificate.as_ref().map(|path| certificate(journal.folder(), path.as_ref()));
         let mut exhibits =
             Exhibits { refused, refused_total, delta: delta.collect(), certificate, values: BTreeMap::new() };
         if values == ValuesWanted::Yes {
@@ -214,9 +214,14 @@ fn sample(folder: &Path, comparison: &Comparison) -> DeltaSample {
     read().map_or_else(|error| DeltaSample::Unreadable(error.to_string()), DeltaSample::Lines)
 }
 
-fn certificate(path: &Path) -> CertificateFound {
-    let validated = SignedCertificate::read(path).and_then(|signed| signed.validate());
+fn certificate(folder: &Path, path: &Path) -> CertificateFound {
+    let validated = SignedCertificate::read(&located(folder, path)).and_then(|signed| signed.validate());
+    // A session without its key can still be told of; a cutover refuses it.
+    let own = SigningKey::load(&folder.join("signing.key")).map(|key| key.public());
     match validated {
+        Ok(validated) if own.is_ok_and(|own| own != validated.public_key()) => {
+            CertificateFound::Unusable("it is signed by another key than this session's".into())
+        }
         Ok(validated) => CertificateFound::Valid(Box::new(validated)),
         Err(error) => CertificateFound::Unusable(error.to_string()),
     }

@@ -8,9 +8,12 @@ use failback::drill::sandbox::Lifetime;
 use failback::drill::story::Scale;
 use failback::drill::{Drill, Narrator, Scene};
 use failback::model::{FixedClock, Value};
+use failback::plan::Allowances;
 use failback::profile::Profile;
+use failback::replay::Mode;
 use failback::session::{Options, Session, Surroundings};
-use failback::store::memory::MemoryRegistry;
+use failback::store::memory::{MemoryRegistry, MemoryTable};
+use failback::verify::SigningKey;
 
 use crate::rig::{Home, Ran, now};
 
@@ -187,4 +190,81 @@ async fn values_of_a_finished_session_come_from_the_journal_and_are_its_owners_a
     std::fs::rename(home.path("session"), home.path("moved")).expect("moved");
     home.run("report profile.toml --session moved --format csv").exits(0).prints("accepted");
     home.run("report profile.toml --session moved --format html").exits(0).prints("signature fits");
+}
+
+/// A session on one store in memory, under a policy for what no base explains.
+fn session(home: &Home, memory: &MemoryRegistry, unattributed: &str) -> Session {
+    let store = "[[store]]\nname = \"orders\"\nkind = \"memory\"\nprimary = { name = \"orders\" }\ndr = { name = \"orders-dr\" }\n";
+    let sides = "[primary]\nregion = \"us-east-1\"\n[dr]\nregion = \"us-west-2\"\n";
+    let text = format!("name = \"shop\"\n{sides}{store}policy = {{ unattributed = \"{unattributed}\" }}\n");
+    home.write("profile.toml", &text);
+    let profile = Profile::parse(&text, "profile.toml", &|_| None).expect("a profile");
+    let allowances = Allowances { overwrites: true, everything: true, ..Allowances::default() };
+    let around = Surroundings {
+        clock: Arc::new(failback::cli::SystemClock),
+        progress: Arc::new(Quiet),
+        memory: memory.clone(),
+        checkpoints: home.path("checkpoints"),
+        dial: None,
+    };
+    let options = Options { allowances, ..Options::default() };
+    Session::open(&home.path("session"), profile, &text, options, around).expect("a session")
+}
+
+#[tokio::test]
+async fn what_was_refused_and_what_a_held_item_was_are_told() {
+    let home = Home::new();
+    let memory = MemoryRegistry::new();
+    let (primary, dr) = (memory.table("orders"), memory.table("orders-dr"));
+    let put = |table: &MemoryTable, id: &str, total: i64| {
+        table.put(&Value::map([("id", Value::text(id))]), Value::map([("total", Value::Number(total.into()))]));
+    };
+    for id in ["written", "refused"] {
+        put(&primary, id, 4711);
+        put(&dr, id, 1);
+    }
+    let replaying = session(&home, &memory, "dr-wins");
+    replaying.plan().await.expect("a plan");
+    put(&primary, "refused", 815);
+    replaying.replay(Mode::Apply).await.expect("a replay");
+    drop(replaying);
+    let table = report(&home, "--format csv").exits(0).out;
+    assert!(table.contains("written") && table.contains(",done,\n"), "{table}");
+    assert!(table.contains(",refused,the primary changed since the plan\n"), "{table}");
+    report(&home, "--format html").exits(0).prints("Refused: 1 write");
+    report(&home, "--format md").exits(0).prints("## Refused: 1 write");
+    let json = report(&home, "--json").exits(0).json();
+    assert_eq!(json["refused"]["listed"][0]["reason"], "the primary changed since the plan");
+
+    put(&primary, "written", 2);
+    put(&dr, "written", 3);
+    let holding = session(&home, &memory, "hold");
+    holding.plan().await.expect("a plan");
+    drop(holding);
+    let masked = report(&home, "--json").exits(0).out;
+    assert!(!masked.contains("4711"), "{masked}");
+    let shown = report(&home, "--json --show-values").exits(0).json();
+    let held = shown["held"]["listed"].as_array().expect("held items");
+    let of = |id: &str| held.iter().find(|item| item["key"].to_string().contains(id)).expect("an item");
+    assert!(of("written")["value"].to_string().contains("4711"), "the image before this session's write: {shown:#}");
+    assert_eq!(of("refused").get("value"), None, "what was never written has no image");
+    report(&home, "--format html --show-values").exits(0).prints("4711").prints("none kept");
+    report(&home, "--format md --show-values").exits(0).prints("4711").prints("none kept");
+}
+
+#[tokio::test]
+async fn a_certificate_that_was_tampered_with_is_no_proof() {
+    let home = Home::new();
+    finished(&home).await;
+    let path = "session/certificate.json";
+    let text = home.read(path);
+    home.write(path, &text.replacen("\"profile\": \"drill\"", "\"profile\": \"thrill\"", 1));
+    assert_ne!(home.read(path), text, "something was changed");
+    let json = report(&home, "--json").exits(0).json();
+    assert_eq!((&json["certificate_check"]["valid"], &json["verdict"]["can_cut_over"]), (&false.into(), &false.into()));
+    report(&home, "--format junit").exits(0).prints("type=\"unusable\"").prints("errors=\"3\"");
+    home.write(path, &text);
+    std::fs::remove_file(home.path("session/signing.key")).expect("removed");
+    SigningKey::load_or_create(&home.path("session/signing.key")).expect("another key");
+    report(&home, "--format html").exits(0).prints("another key than this session");
 }

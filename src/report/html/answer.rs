@@ -2,10 +2,9 @@
 
 use maud::{Markup, html};
 
-use super::super::next::next_of_report;
 use super::super::standing::Standing;
 use super::super::store_standing::{StoreStanding, all_stores};
-use super::super::verdict::not_checked_words;
+use super::super::verdict::{next_step, not_checked_words};
 use super::super::words::{count, duration, unplain};
 use super::super::{KeyDisplay, ReportContext, ValueDisplay, verdict};
 use super::parts::{instant, instant_or_unknown};
@@ -22,7 +21,7 @@ pub(super) fn answer(state: &SessionState, context: &ReportContext) -> Markup {
         (false, true) => ("Yes", "yes"),
         (false, false) => ("No", "no"),
     };
-    let (action, why) = next_of_report(state, context);
+    let (action, why) = next_step(state, context);
     let command = action.command_line();
     let command = match context.profile_file.is_empty() {
         true => command.to_owned(),
@@ -39,7 +38,7 @@ pub(super) fn answer(state: &SessionState, context: &ReportContext) -> Markup {
             }
             dl.facts {
                 div { dt { "What would we lose?" } dd { (answer.loss) } }
-                div { dt { "Not checked" } dd { (not_checked_words(state, context)) " " a href="#not-checked" { "All" } } }
+                div { dt { "Not checked" } dd.words { (not_checked_words(state, context)) " " a href="#not-checked" { "All" } } }
                 div { dt { "Next" } dd { code { (command) } ": " (unplain(&why)) "." } }
             }
             (chips(state, context, &standing))
@@ -56,7 +55,7 @@ fn chips(state: &SessionState, context: &ReportContext, standing: &Standing) -> 
         @if !stores.is_empty() {
             ul.chips aria-label="Stores" {
                 @for store in stores.iter().take(CHIPS_MAX) {
-                    @let found = StoreStanding::of(state, standing, store);
+                    @let found = StoreStanding::of(state, context, standing, store);
                     li { a href={ "#store-" (store.0) } { (store.0) } " " (standing_badge(&found)) }
                 }
                 @if rest > 0 { li { a href="#stores" { "and " (rest) " more" } } }

@@ -86,7 +86,7 @@ fn reasons(kept: &[Kept]) -> Markup {
 
 fn head_with(why: &str) -> Markup {
     html! {
-        th { "store" } th { "key" } th { "verdict" } th { "change" } th { (why) } th.held { "value on the primary" }
+        th { "store" } th { "key" } th { "verdict" } th { "change" } th { (why) } th.held { "primary's kept value" }
     }
 }
 

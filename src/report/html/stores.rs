@@ -24,7 +24,7 @@ pub(super) fn stores(state: &SessionState, context: &ReportContext) -> Markup {
             @if names.is_empty() { p { "The profile names no store." } }
             div.cards {
                 @for store in &names {
-                    @let found = StoreStanding::of(state, &standing, store);
+                    @let found = StoreStanding::of(state, context, &standing, store);
                     (card(state, context, store, &found))
                 }
             }

@@ -139,7 +139,7 @@ pub(super) fn forecasts(state: &SessionState) -> Markup {
             (table("Forecast and actual of each plan", head, &rows))
             p {
                 "Whole session: " (count(state.done, "step")) " done, " (number(state.refused)) " refused, "
-                (number(state.stale)) " stale, in " (number(state.replays.len() as u64)) " replay passes that ended."
+                (number(state.stale)) " stale; ended replay passes: " (number(state.replays.len() as u64)) "."
             }
             p.note {
                 "Forecasts are made before writing, at the limits of the profile and at list prices: an order of magnitude, not a "
