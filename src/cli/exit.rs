@@ -124,7 +124,8 @@ fn judge_journal(error: &JournalError) -> (Exit, Option<&'static str>) {
         JournalError::Write { .. } | JournalError::Folder { .. } => (
             Exit::Incomplete,
             Some(
-                "see that its disk has room and that this user may write there, or name another folder with --session DIR",
+                "see that its disk has room and that this user may write there (or name another folder with --session \
+                 DIR), then run the same command again",
             ),
         ),
         _ => judge_store(None),

@@ -58,7 +58,7 @@ impl Ran {
 const ROOM_BYTES: u64 = 2 << 30;
 
 fn room(found: &nix::sys::statvfs::Statvfs) -> u64 {
-    u64::from(found.blocks_available()) * u64::from(found.fragment_size())
+    found.blocks_available() * found.fragment_size()
 }
 
 impl Home {

@@ -119,7 +119,12 @@ fn print(global: &Global, document: impl FnOnce() -> Json, text: impl FnOnce() -
 /// Writes a result to stdout, all of it or with a failure.
 fn emit(output: &[u8]) -> Result<(), Failure> {
     let mut stdout = std::io::stdout().lock();
-    match stdout.write_all(output).and_then(|()| stdout.flush()) {
+    printed(stdout.write_all(output).and_then(|()| stdout.flush()))
+}
+
+/// A result that was cut short is a failure.
+fn printed(written: std::io::Result<()>) -> Result<(), Failure> {
+    match written {
         // A reader that has gone away (`| head`) is no failure of the command.
         Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
             let cause = format!("cannot write the result to stdout: {error}");

@@ -8,10 +8,11 @@ use std::sync::Arc;
 
 use tempfile::NamedTempFile;
 
-use super::{Ended, load, session_folder};
+use super::{Ended, load, printed, session_folder};
 use crate::cli::SystemClock;
 use crate::cli::args::{Global, ReportFormat, ReportOptions};
 use crate::cli::exit::{Exit, Failure};
+use crate::cli::output::tell;
 use crate::compare::Comparison;
 use crate::diff::DeltaLine;
 use crate::journal::Journal;
@@ -160,7 +161,10 @@ fn broken(error: csv::Error) -> Failure {
         csv::ErrorKind::Io(error) if error.kind() == std::io::ErrorKind::BrokenPipe => {
             Failure::plain(Exit::Done, error)
         }
-        csv::ErrorKind::Io(error) => Failure::plain(Exit::Incomplete, error),
+        csv::ErrorKind::Io(error) => {
+            let error = format!("cannot write the table: {error}");
+            Failure::hinted(Exit::Incomplete, error, "make room, then run failback report again")
+        }
         other => Failure::plain(Exit::Incomplete, format!("{other:?}")),
     }
 }
@@ -191,10 +195,7 @@ impl Output {
 
     fn write(&mut self, bytes: &[u8]) -> Result<(), Failure> {
         match self {
-            Output::Stdout(stdout) => {
-                let _ = stdout.write_all(bytes);
-                Ok(())
-            }
+            Output::Stdout(stdout) => printed(stdout.write_all(bytes)),
             Output::File(path, draft) => draft.write_all(bytes).map_err(|error| unwritable(path, error)),
         }
     }
@@ -202,13 +203,13 @@ impl Output {
     fn end(self, global: &Global) -> Result<(), Failure> {
         match self {
             Output::Stdout(mut stdout) => {
-                let _ = stdout.flush();
+                printed(stdout.flush())?;
             }
             Output::File(path, draft) => {
                 let draft = draft.into_inner().map_err(|error| unwritable(&path, error.into_error()))?;
                 draft.persist(&path).map_err(|error| unwritable(&path, error.error))?;
                 if !global.quiet {
-                    eprintln!("report written to {}", path.display());
+                    tell(&format!("report written to {}", path.display()));
                 }
             }
         }
