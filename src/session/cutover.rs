@@ -154,7 +154,8 @@ impl Session {
         Ok(since)
     }
 
-    /// The last change this session made, to go on following it.
+    /// The last change this session made, to go on following it; `None` after an intent without an outcome, for then a
+    /// newer change may be under way.
     fn last_change(&self) -> Result<Option<ChangeId>> {
         let state = self.state()?;
         let steps = state.traffic.into_iter().rev();
@@ -162,6 +163,7 @@ impl Session {
         Ok(events
             .find_map(|event| match event {
                 CutoverEvent::Shifted { change, .. } | CutoverEvent::Retreated { change, .. } => Some(change),
+                CutoverEvent::ShiftIntended { .. } | CutoverEvent::RetreatIntended { .. } => Some(None),
                 _ => None,
             })
             .flatten())
