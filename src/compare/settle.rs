@@ -211,3 +211,52 @@ fn patch(leaves: &mut Vec<Leaf>, patches: Patches) {
     leaves.extend(patches.into_values().flatten());
     leaves.sort_by(|a, b| a.key.cmp(&b.key));
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn item(changed: Value, modified_at: Option<&str>) -> Option<Item> {
+        Some(Item {
+            key: Key::from_canonical(Vec::new()),
+            digest: Digest([0; 32]),
+            evidence: Vec::new(),
+            contents: Value::map([("changed", changed)]),
+            size: 0,
+            modified_at: modified_at.map(|text| text.parse().expect("an instant")),
+            expires_at: None,
+            hold: None,
+        })
+    }
+
+    fn typed(type_name: &str, text: &str) -> Value {
+        Value::Typed { type_name: type_name.into(), text: text.into() }
+    }
+
+    #[test]
+    fn the_time_of_a_change_is_told_by_the_side_that_made_it() {
+        let (one, two) = ("2026-11-22T03:10:00Z", "2026-11-22T05:00:00Z");
+        let (primary, dr) = (item(Value::Null, Some(one)), item(Value::Null, Some(two)));
+        let told = |verdict, primary, dr| changed_at(None, verdict, primary, dr).map(|at| at.to_string());
+        assert_eq!(told(Verdict::DrOnly, &primary, &dr).as_deref(), Some(two));
+        assert_eq!(told(Verdict::Stranded, &primary, &dr).as_deref(), Some(one));
+        assert_eq!(told(Verdict::Conflict, &primary, &dr).as_deref(), Some(two));
+        assert_eq!(told(Verdict::Unattributed, &primary, &None).as_deref(), Some(one));
+        assert_eq!(told(Verdict::DrOnly, &primary, &None), None, "a delete has no time");
+    }
+
+    #[test]
+    fn a_declared_attribute_tells_the_time_where_it_holds_an_instant() {
+        for (value, expected) in [
+            (Value::text("2026-11-22T03:10:00Z"), Some("2026-11-22T03:10:00Z")),
+            (typed("timestamp with time zone", "2026-11-22 03:10:00.5+00"), Some("2026-11-22T03:10:00.5Z")),
+            (typed("timestamp without time zone", "2026-11-22 03:10:00"), None),
+            (Value::text("version 7"), None),
+            (Value::Number(7.into()), None),
+        ] {
+            let at = changed_at(Some("changed"), Verdict::DrOnly, &None, &item(value.clone(), None));
+            assert_eq!(at.map(|at| at.to_string()).as_deref(), expected);
+            assert_eq!(changed_at(None, Verdict::DrOnly, &None, &item(value, None)), None);
+        }
+    }
+}

@@ -6,8 +6,8 @@ use super::super::ReportContext;
 use super::super::standing::{Proof, Standing, undo_proved};
 use super::super::verdict::{too_old, unverified_stores};
 use super::super::words::{count, duration, number, time_or_unknown, unplain};
-use super::parts::{amount, file, instant, root, section, table};
-use crate::model::Timestamp;
+use super::parts::{amount, file, instant, root, section, table, verdict_mark};
+use crate::model::{Timestamp, Verdict};
 use crate::session::{CertificateFound, SessionState};
 use crate::store::{Finding, Level};
 use crate::verify::{Certificate, FenceKind, Validated};
@@ -161,6 +161,9 @@ pub(super) fn about(context: &ReportContext) -> Markup {
         "about",
         "About this page",
         html! {
+            dl.glossary {
+                @for verdict in Verdict::ALL { div { dt { (verdict_mark(verdict)) } dd { (meaning(verdict)) } } }
+            }
             p { (context.disclosure.keys_words()) }
             p { (context.disclosure.values_words()) }
             p {
@@ -170,4 +173,17 @@ pub(super) fn about(context: &ReportContext) -> Markup {
             }
         },
     )
+}
+
+/// What happened to an item, for readers who never saw a verdict.
+fn meaning(verdict: Verdict) -> &'static str {
+    match verdict {
+        Verdict::Unchanged => "nothing happened to it since the base",
+        Verdict::Converged => "it changed, and both sides hold the same again",
+        Verdict::DrOnly => "only dr changed it: the business of the outage, to be replayed",
+        Verdict::Stranded => "only the primary changed it: a write that never reached dr",
+        Verdict::Conflict => "both sides changed it, differently: a person or a policy decides",
+        Verdict::Unattributed => "the sides differ and no base tells which of them changed it",
+        Verdict::Expired => "one side let it expire by its time to live",
+    }
 }
