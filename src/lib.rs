@@ -28,6 +28,7 @@
 //! | [`cutover`] | weights in stages, health, retreat |
 //! | [`session`] | drives the stages; state is folded from events; everything resumes |
 //! | [`report`] | what people and programs read of a session; pure |
+//! | [`guide`] | what a led session does next, and doing it |
 //! | [`drill`] | the whole job on two simulated Regions |
 //! | [`cli`] | arguments, commands, exit codes |
 

@@ -38,6 +38,8 @@ pub struct Profile {
     pub cutover: Option<CutoverProfile>,
     /// Bounds on what this machine spends.
     pub machine: MachineProfile,
+    /// The key that signs certificates; defaults to one made for the session.
+    pub signing_key: Option<PathBuf>,
 }
 
 impl Profile {

@@ -53,6 +53,7 @@ fn read(root: Table<'_>) -> Option<Profile> {
     check_name(&root, &name);
     let disaster_at = root.instant("disaster_at");
     let dr_as_of = root.instant("dr_as_of");
+    let signing_key = root.text("signing_key").map(Into::into);
     match (disaster_at, dr_as_of) {
         (Some(disaster), Some(as_of)) if as_of > disaster => {
             root.complain("dr_as_of", "dr cannot represent an instant after `disaster_at`", None);
@@ -75,7 +76,7 @@ fn read(root: Table<'_>) -> Option<Profile> {
         same::check(reading, &primary, &dr, &stores);
     }
     let stores = stores.into_iter().map(|(store, _)| store).collect();
-    Some(Profile { name, disaster_at, dr_as_of, primary, dr, stores, freeze, cutover, machine })
+    Some(Profile { name, disaster_at, dr_as_of, primary, dr, stores, freeze, cutover, machine, signing_key })
 }
 
 fn stores(root: &Table<'_>) -> Vec<store::Placed> {

@@ -13,7 +13,7 @@ use crate::cutover::{
 use crate::journal::Event;
 use crate::model::{Percent, Timestamp};
 use crate::profile::{CutoverProfile, Profile};
-use crate::verify::{Expectations, ExpectedStore, ParityProof, SigningKey};
+use crate::verify::{Expectations, ExpectedStore, ParityProof};
 
 /// A dial, ready to use.
 enum OpenDial {
@@ -97,7 +97,7 @@ impl Session {
     }
 
     async fn proof(&self, certificate: &std::path::Path, profile: &CutoverProfile) -> Result<ParityProof> {
-        let key = SigningKey::load_or_create(&self.folder().join("signing.key"))?;
+        let key = self.signing_key()?;
         let mut stores = Vec::new();
         for store in &self.profile.stores {
             let pair = self.pair(store).await?;

@@ -9,6 +9,7 @@ use serde::Serialize;
 use serde_json::Value as Json;
 
 use super::planning::summary_of;
+use super::verifying::signing_key_file;
 use super::{NewestKept, Result, Session, SessionState};
 use crate::compare::Comparison;
 use crate::diff::DeltaLine;
@@ -16,6 +17,7 @@ use crate::digest::value_json;
 use crate::journal::{Journal, PlanRecord, StepState};
 use crate::model::{Key, StoreId};
 use crate::plan::Kept;
+use crate::profile::Profile;
 use crate::replay::decode_image;
 use crate::verify::{SignedCertificate, SigningKey, Validated};
 
@@ -97,6 +99,7 @@ impl Exhibits {
     /// [`super::SessionError`] when the journal cannot be read. A delta or a certificate that cannot be read is told within.
     pub fn read(
         journal: &Journal,
+        profile: &Profile,
         state: &SessionState,
         listed: [&[Kept]; 2],
         values: ValuesWanted,
@@ -104,7 +107,7 @@ impl Exhibits {
         let (refused, refused_total) = refused(journal)?;
         let newest = state.newest_comparisons().into_iter();
         let delta = newest.map(|(store, (_, comparison))| (store.clone(), sample(journal.folder(), comparison)));
-        let certificate = state.certificate.as_ref().map(|path| certificate(journal.folder(), path.as_ref()));
+        let certificate = state.certificate.as_ref().map(|path| certificate(journal.folder(), profile, path.as_ref()));
         let mut exhibits =
             Exhibits { refused, refused_total, delta: delta.collect(), certificate, values: BTreeMap::new() };
         if values == ValuesWanted::Yes {
@@ -143,7 +146,7 @@ impl Session {
     ///
     /// [`super::SessionError`] when the journal cannot be read.
     pub fn exhibits(&self, kept: &NewestKept, values: ValuesWanted) -> Result<Exhibits> {
-        Exhibits::read(&self.journal, &self.state()?, [&kept.held, &kept.accepted], values)
+        Exhibits::read(&self.journal, &self.profile, &self.state()?, [&kept.held, &kept.accepted], values)
     }
 }
 
@@ -214,10 +217,10 @@ fn sample(folder: &Path, comparison: &Comparison) -> DeltaSample {
     read().map_or_else(|error| DeltaSample::Unreadable(error.to_string()), DeltaSample::Lines)
 }
 
-fn certificate(folder: &Path, path: &Path) -> CertificateFound {
+fn certificate(folder: &Path, profile: &Profile, path: &Path) -> CertificateFound {
     let validated = SignedCertificate::read(&located(folder, path)).and_then(|signed| signed.validate());
     // A session without its key can still be told of; a cutover refuses it.
-    let own = SigningKey::load(&folder.join("signing.key")).map(|key| key.public());
+    let own = SigningKey::load(&signing_key_file(folder, profile)).map(|key| key.public());
     match validated {
         Ok(validated) if own.is_ok_and(|own| own != validated.public_key()) => {
             CertificateFound::Unusable("it is signed by another key than this session's".into())

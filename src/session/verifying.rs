@@ -15,7 +15,7 @@ use crate::digest::CANONICAL_FORMAT;
 use crate::journal::Event;
 use crate::model::{Digest, Side, StoreId};
 use crate::plan::Kept;
-use crate::profile::StoreProfile;
+use crate::profile::{Profile, StoreProfile};
 use crate::store::{Counter, StorePair};
 use crate::verify::{
     AcceptedDifference, BaseDescription, CERTIFICATE_FORMAT, Certificate, CountersResult, FenceEvidence, SideResult,
@@ -71,6 +71,8 @@ impl Session {
     /// [`SessionError`] when anything was not read: that is never parity. [`SessionError::NotFrozen`] when dr still takes
     /// writes.
     pub async fn verify(&self) -> Result<VerifyOutcome> {
+        // A key that cannot be used is told before hours of reading.
+        self.signing_key()?;
         let plans = newest_plans(&self.journal)?;
         plans.iter().try_for_each(|(_, plan)| self.journal.prove_kept(*plan))?;
         let fence = self.prove_fence().await?;
@@ -217,15 +219,29 @@ impl Session {
             fence: outcome.fence.clone(),
             not_checked,
         };
-        let key = SigningKey::load_or_create(&self.folder().join("signing.key"))?;
+        let key = self.signing_key()?;
         let path = self.certificate_path();
         Certificate::sign(&certificate, &key)?.write(&path)?;
         Ok(path)
     }
 
+    /// The key that the profile gives, or the session's own, made when it is first needed.
+    pub(super) fn signing_key(&self) -> Result<SigningKey> {
+        let file = signing_key_file(self.folder(), &self.profile);
+        Ok(match &self.profile.signing_key {
+            Some(_) => SigningKey::load(&file)?,
+            None => SigningKey::load_or_create(&file)?,
+        })
+    }
+
     pub(super) fn certificate_path(&self) -> PathBuf {
         self.folder().join("certificate.json")
     }
+}
+
+/// Where the key is that signs this session's certificates.
+pub(super) fn signing_key_file(folder: &Path, profile: &Profile) -> PathBuf {
+    profile.signing_key.clone().unwrap_or_else(|| folder.join("signing.key"))
 }
 
 /// Differences that the plan accepted: the first for the certificate, all of them in a file that it names by digest.

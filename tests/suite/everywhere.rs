@@ -226,6 +226,33 @@ async fn an_undo() {
 }
 
 #[tokio::test]
+async fn a_proof_of_an_undo() {
+    let Some(regions) = Regions::start().await else { return };
+    let home = struck(&regions).await;
+    home.run(PLAN).exits(0);
+    home.run(REPLAY).exits(0);
+    home.run(UNDO).exits(0);
+    reads(&Shim::build(), &home, "verify p.toml --undone --json", 0, 2, |_, _| {}).await;
+}
+
+#[tokio::test]
+async fn a_retreat() {
+    const RETREAT: &str = "cutover p.toml --retreat --json";
+    let Some(regions) = Regions::start().await else { return };
+    let home = in_step(&regions).await;
+    home.run("verify p.toml").exits(0);
+    regions.weigh([("primary", 100), ("dr", 0)]).await;
+    at_every_instant(&Shim::build(), &|| home.copy(), RETREAT, (Strikes::Commits, 3), async |home, blow| {
+        let ran = home.run(RETREAT);
+        assert_eq!(ran.code, Some(0), "{blow}: {}{}", ran.out, ran.err);
+        let [primary, dr] = regions.weights().await;
+        assert!(primary == 0 && dr > 0, "{blow}: {primary}/{dr}");
+        regions.weigh([("primary", 100), ("dr", 0)]).await;
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn a_second_pass() {
     let Some(regions) = Regions::start().await else { return };
     let home = struck(&regions).await;

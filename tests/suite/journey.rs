@@ -324,6 +324,15 @@ async fn a_certificate_of_some_stores_or_of_another_session_moves_nobody() {
     home.run("cutover p.toml --yes").exits(3).says("the sides differ").says("after it was issued");
     regions.put(PRIMARY, reading("a", 1, "seeded")).await;
     home.run("verify p.toml").exits(0);
+    // A key of one's own is used for both, and never made; the session's certificate is then another's.
+    let own = home.read("p.toml").replace("name = \"p\"\n", "name = \"p\"\nsigning_key = \"own.pem\"\n");
+    home.write("own.toml", &own);
+    home.run("verify own.toml").says("own.pem");
+    assert!(!home.path("own.pem").exists());
+    std::fs::copy(home.path("elsewhere/signing.key"), home.path("own.pem")).expect("a key");
+    home.run("cutover own.toml --yes").exits(3).says("signed with another session's key");
+    home.run("verify own.toml").exits(0);
+    home.run("cutover p.toml --yes").exits(3).says("signed with another session's key");
     // Of the same stores and session, but one of them has since been made anew.
     regions.recreate(DR).await;
     home.run("cutover p.toml --yes").exits(3).says("refused");

@@ -96,7 +96,7 @@ fn text(
         ValueDisplay::Shown => ValuesWanted::Yes,
         ValueDisplay::Masked => ValuesWanted::No,
     };
-    let exhibits = Exhibits::read(journal, &state, [&kept.held, &kept.accepted], wanted)?;
+    let exhibits = Exhibits::read(journal, profile, &state, [&kept.held, &kept.accepted], wanted)?;
     let file = file.display().to_string();
     let context = ReportContext::of(profile, &file, folder, SystemClock.now(), kept);
     let mut context = context.with_exhibits(exhibits, disclosure);
