@@ -39,6 +39,9 @@ async fn a_busy_route_53_is_waited_for_and_no_change_is_lost_or_made_twice() {
     bench.home.run("cutover p.toml --retreat").exits(0);
     bench.gate.open();
     assert_eq!(bench.regions.weights().await, [0, 100]);
+    // Customers who went back may have written to dr: only a new verification moves them again.
+    bench.home.run(CUTOVER).exits(3).says("customers went back to dr");
+    bench.home.run("verify p.toml").exits(0);
     bench.gate.set(&[once(&SHIFT, Fate::Lost)]);
     let told = std::fs::File::create(bench.home.path("told")).expect("a file");
     let mut child = bench.home.command(CUTOVER).stderr(told).stdout(Stdio::null()).spawn().expect("the program starts");
@@ -127,6 +130,7 @@ async fn probes_that_hang_or_fail_count_as_ill_health() {
     bench.home.run(CUTOVER).exits(3).says("shifted: primary share 50%").prints("RETREATED: all traffic is back on dr");
     assert_eq!(bench.regions.weights().await, [0, 100]);
     bench.with_cutover("", "hold_seconds = 0\n");
+    bench.home.run("verify p.toml").exits(0);
     bench.home.run(CUTOVER).exits(0);
 }
 
