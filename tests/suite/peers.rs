@@ -3,6 +3,7 @@
 //! `tests/run` installs the peers and sets `FAILBACK_REQUIRE_PEERS=1`, under which a missing peer fails the test; without it
 //! a missing peer is told loudly on stderr and the test is left out.
 
+use std::io::Write;
 use std::net::{TcpListener, TcpStream};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -34,7 +35,10 @@ impl Drop for Server {
 pub fn left_out(peer: &str) {
     let required = std::env::var("FAILBACK_REQUIRE_PEERS").is_ok_and(|value| value == "1");
     assert!(!required, "{peer} is missing, and FAILBACK_REQUIRE_PEERS is set");
-    eprintln!("LEFT OUT: {peer} is not installed; run tests/run to install it");
+    let thread = std::thread::current();
+    let test = thread.name().unwrap_or("a test");
+    // Not by a printing macro: the test harness shows what those print only where a test fails.
+    let _ = writeln!(std::io::stderr(), "LEFT OUT: {test}: {peer} is not installed; run tests/run to install it");
 }
 
 /// A port that was free a moment ago.
