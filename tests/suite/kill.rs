@@ -3,15 +3,13 @@
 //! `everywhere` kills it at every change of its files; between two of those, what was written shows only on the servers.
 
 use std::collections::HashMap;
-use std::path::Path;
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use rusqlite::{Connection, OpenFlags};
 
-use crate::rig::{BUCKET, DR, Home, PRIMARY, Regions, Row, TABLE, now, reading};
+use crate::rig::{BUCKET, DR, Home, PRIMARY, Regions, Row, TABLE, events, now, reading};
 
 const ITEMS: u32 = 320;
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -27,17 +25,6 @@ fn reached(child: &mut Child, mut done: impl FnMut() -> bool) -> bool {
         std::thread::sleep(Duration::from_millis(2));
     }
     true
-}
-
-/// How often `event` is in the journal.
-fn events(journal: &Path, event: &str) -> u32 {
-    let read = || -> rusqlite::Result<u32> {
-        let connection = Connection::open_with_flags(journal, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
-        let like = format!("%\"event\":\"{event}\"%");
-        connection.query_row("SELECT count(*) FROM event WHERE body LIKE ?1", [like], |row| row.get(0))
-    };
-    // Not there yet, or locked in this very moment: asked again.
-    read().unwrap_or(0)
 }
 
 fn profile(regions: &Regions, struck: bool, writes_per_second: u32) -> String {

@@ -8,6 +8,7 @@ use aws_sdk_dynamodb::types::{AttributeValue as A, ScalarAttributeType};
 use aws_sdk_route53::types::{Change, ChangeAction, ChangeBatch, ResourceRecord, ResourceRecordSet, RrType};
 use failback::model::Timestamp;
 use failback::store::aws::sdk_config;
+use rusqlite::{Connection, OpenFlags};
 use serde_json::Value as Json;
 
 use crate::peers::{self, Server};
@@ -305,4 +306,15 @@ pub fn sides_on_port(port: u16) -> String {
             format!("[{side}]\nregion = \"{region}\"\nendpoint_url = \"http://127.0.0.1:{port}\"\n{credentials}\n")
         })
         .collect()
+}
+
+/// How often `event` is in the journal.
+pub fn events(journal: &Path, event: &str) -> u32 {
+    let read = || -> rusqlite::Result<u32> {
+        let connection = Connection::open_with_flags(journal, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+        let like = format!("%\"event\":\"{event}\"%");
+        connection.query_row("SELECT count(*) FROM event WHERE body LIKE ?1", [like], |row| row.get(0))
+    };
+    // Not there yet, or locked in this very moment: asked again.
+    read().unwrap_or(0)
 }

@@ -1,7 +1,5 @@
 //! PostgreSQL errors, sorted by what can be done about them; no row value passes through here.
 
-use std::error::Error as _;
-
 use tokio_postgres::Error;
 use tokio_postgres::error::{DbError, SqlState};
 
@@ -16,7 +14,7 @@ pub(super) fn store_error(what: impl Into<String>, error: &Error) -> StoreError 
 }
 
 /// An error with its causes on one line.
-pub(super) fn chain(error: &StoreError) -> String {
+pub(super) fn chain(error: &dyn std::error::Error) -> String {
     let mut words = error.to_string();
     let mut cause = error.source();
     while let Some(source) = cause {
@@ -64,13 +62,7 @@ pub(super) fn words(error: &Error) -> String {
     if let Some(fault) = error.as_db_error() {
         return fault_words(fault);
     }
-    let mut words = error.to_string();
-    let mut cause = error.source();
-    while let Some(source) = cause {
-        words = format!("{words}: {source}");
-        cause = source.source();
-    }
-    words
+    chain(error)
 }
 
 /// A server's error by its code and the objects it names.

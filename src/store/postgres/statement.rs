@@ -66,14 +66,13 @@ async fn update(client: &Client, job: &Job<'_>, wish: &Wish, changed: &[usize]) 
         let column = &table.columns[at];
         settings.push(format!("{} = ${}::text::{}", quoted(&column.name), params.len(), column.type_name));
     }
-    let sql = format!(
-        "UPDATE {} AS r SET {} FROM {} WHERE {}",
-        table.from(),
-        settings.join(", "),
-        keys_from(table),
-        keys_match(table)
-    );
+    let sql = update_sql(table, &settings);
     client.execute_typed(&sql, &params).await.map(drop)
+}
+
+fn update_sql(table: &Table, settings: &[String]) -> String {
+    let settings = settings.join(", ");
+    format!("UPDATE {} AS r SET {settings} FROM {} WHERE {}", table.from(), keys_from(table), keys_match(table))
 }
 
 /// Gives the unique columns among `changed` values that no row has; `false` where there is no such column or value.
@@ -83,13 +82,7 @@ pub(super) async fn park(client: &Client, job: &Job<'_>, changed: &[usize]) -> R
     let settings: Option<Vec<String>> =
         columns.map(|column| Some(format!("{} = {}", quoted(&column.name), interim(table, column)?))).collect();
     let Some(settings) = settings.filter(|settings| !settings.is_empty()) else { return Ok(false) };
-    let sql = format!(
-        "UPDATE {} AS r SET {} FROM {} WHERE {}",
-        table.from(),
-        settings.join(", "),
-        keys_from(table),
-        keys_match(table)
-    );
+    let sql = update_sql(table, &settings);
     let keys = key_arrays(job);
     client.execute_typed(&sql, &key_params(&keys)).await?;
     Ok(true)

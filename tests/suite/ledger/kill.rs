@@ -1,14 +1,13 @@
 //! The program killed while a database is replayed and undone, and run again: nothing is lost, nothing is doubled.
 
-use std::path::Path;
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::Connection;
 
 use super::{CLERK, Ledgers, Rows, SIDES, SUPERUSER};
 use crate::peers::PostgresMajor;
-use crate::rig::{DR, Home, PRIMARY, now};
+use crate::rig::{DR, Home, PRIMARY, events, now};
 
 const ROWS: u32 = 400;
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -143,17 +142,6 @@ fn end(mut child: Child) {
     // It may have ended by itself.
     let _ = child.kill();
     child.wait().expect("a child");
-}
-
-/// How often `event` is in the journal.
-fn events(journal: &Path, event: &str) -> u32 {
-    let read = || -> rusqlite::Result<u32> {
-        let connection = Connection::open_with_flags(journal, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
-        let like = format!("%\"event\":\"{event}\"%");
-        connection.query_row("SELECT count(*) FROM event WHERE body LIKE ?1", [like], |row| row.get(0))
-    };
-    // Not there yet, or locked in this very moment: asked again.
-    read().unwrap_or(0)
 }
 
 async fn killed_at_many_instants(user: &'static str) {
