@@ -85,7 +85,7 @@ pub fn course(state: &SessionState, means: Means, progress: Progress) -> Course 
 }
 
 /// Why the run ends after an action that ended like this, if it does.
-fn stop_after(state: &SessionState, action: Action, exit: Exit) -> Option<Course> {
+pub(super) fn stop_after(state: &SessionState, action: Action, exit: Exit) -> Option<Course> {
     let why = match (action, exit) {
         (_, Exit::Done) => return None,
         (Action::Plan, Exit::Undecided) => "items are held: decide about them, then run this again",
@@ -110,7 +110,8 @@ fn stop_after(state: &SessionState, action: Action, exit: Exit) -> Option<Course
     Some(Course::stop(exit, why))
 }
 
-fn is_home(state: &SessionState) -> bool {
+/// Whether the primary serves everything and was watched doing so.
+pub(super) fn is_home(state: &SessionState) -> bool {
     state.traffic.last().is_some_and(|(_, _, step)| step.get("event").and_then(|event| event.as_str()) == Some("done"))
 }
 

@@ -3,10 +3,14 @@
 //! [`course`] decides and is pure; [`lead`] carries out, through the same methods as the single commands, so that a session
 //! can be led, driven by hand, or both in turn. Nothing is decided here that a person must decide.
 
+mod advice;
 mod course;
 mod lead;
 mod perform;
+mod stages;
 
+pub use advice::{Advice, Next, advise};
 pub use course::{Course, Means, Progress, course};
 pub use lead::{Led, Listener, lead};
 pub use perform::{Performed, Teller, Told, perform};
+pub use stages::{Gate, Stage, stages};

@@ -66,10 +66,16 @@ pub(super) fn prove(connection: &Connection, folder: &Path, noted: Option<&Head>
     }
 }
 
-/// Gives every event in order.
-pub(super) fn each(connection: &Connection, folder: &Path, mut told: impl FnMut(EventRecord)) -> Result<()> {
-    let mut rows = connection.prepare("SELECT seq, at_micros, body FROM event ORDER BY seq")?;
-    let mut rows = rows.query([])?;
+/// Gives the events after `after` in order, up to `limit` of them.
+pub(super) fn each(
+    connection: &Connection,
+    folder: &Path,
+    (after, limit): (i64, i64),
+    mut told: impl FnMut(EventRecord),
+) -> Result<()> {
+    let sql = "SELECT seq, at_micros, body FROM event WHERE seq > ?1 ORDER BY seq LIMIT ?2";
+    let mut rows = connection.prepare_cached(sql)?;
+    let mut rows = rows.query([after, limit])?;
     while let Some(row) = rows.next()? {
         let (seq, at, body): (i64, i64, String) = (row.get(0)?, row.get(1)?, row.get(2)?);
         let at = Timestamp::from_microsecond(at).map_err(|_| damaged(folder, format!("event {seq} has no time")))?;

@@ -205,7 +205,18 @@ impl Journal {
     ///
     /// [`JournalError::Damaged`] when one cannot be read.
     pub fn each_event(&self, told: impl FnMut(EventRecord)) -> Result<()> {
-        chain::each(&self.connection(), &self.folder, told)
+        chain::each(&self.connection(), &self.folder, (0, i64::MAX), told)
+    }
+
+    /// Up to `limit` events after number `after`, in order; also while another process appends.
+    ///
+    /// # Errors
+    ///
+    /// [`JournalError::Damaged`] when one cannot be read.
+    pub fn events_after(&self, after: i64, limit: u32) -> Result<Vec<EventRecord>> {
+        let mut events = Vec::new();
+        chain::each(&self.connection(), &self.folder, (after, i64::from(limit)), |record| events.push(record))?;
+        Ok(events)
     }
 
     fn prove(&self) -> Result<()> {

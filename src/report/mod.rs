@@ -26,7 +26,9 @@ pub use json::{KEPT_LISTED_MAX, REPORT_FORMAT, json};
 pub use junit::junit;
 pub use markdown::markdown;
 pub use next::next_action;
+pub use standing::{Customers, Proof, Standing, Steps, steps_in_all, steps_of};
 pub use verdict::{VerdictSentence, verdict};
+pub use words::{StepWords, bytes, count, duration, exit_meaning, number, step_words, time};
 
 use std::path::Path;
 

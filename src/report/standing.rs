@@ -10,7 +10,7 @@ use crate::session::{SessionState, StorePlan};
 
 /// What the newest verification is worth now.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Proof {
+pub enum Proof {
     /// There was none.
     Never,
     /// There was one; what happened since makes it worthless.
@@ -23,7 +23,7 @@ pub(super) enum Proof {
 
 /// Where customers are, as far as this session knows.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Customers {
+pub enum Customers {
     /// This session shifted nobody.
     Untouched,
     /// A change was about to be made, and what came of it was not recorded.
@@ -36,24 +36,24 @@ pub(super) enum Customers {
 
 /// A session's standing.
 #[derive(Debug, Clone)]
-pub(super) struct Standing {
-    pub(super) proof: Proof,
-    pub(super) customers: Customers,
+pub struct Standing {
+    pub proof: Proof,
+    pub customers: Customers,
     /// Whether the last step of the cutover says that it is finished.
-    pub(super) cutover_done: bool,
+    pub cutover_done: bool,
     /// Why the cutover stopped by itself, where that is its last step.
-    pub(super) cutover_stopped: Option<String>,
+    pub cutover_stopped: Option<String>,
     /// Whether the newest thing done to the primary is an undo.
-    pub(super) undone: bool,
-    pub(super) compared_at: Option<Timestamp>,
-    pub(super) planned_at: Option<Timestamp>,
-    pub(super) replayed_at: Option<Timestamp>,
-    pub(super) verified_at: Option<Timestamp>,
-    pub(super) undone_at: Option<Timestamp>,
+    pub undone: bool,
+    pub compared_at: Option<Timestamp>,
+    pub planned_at: Option<Timestamp>,
+    pub replayed_at: Option<Timestamp>,
+    pub verified_at: Option<Timestamp>,
+    pub undone_at: Option<Timestamp>,
 }
 
 impl Standing {
-    pub(super) fn of(state: &SessionState) -> Standing {
+    pub fn of(state: &SessionState) -> Standing {
         let replayed_at = state.replays.last().map(|(at, _, _)| *at);
         let undone_at = last_begun(state, "undo");
         let touched = state.undone + state.undo_refused > 0;
@@ -160,13 +160,13 @@ pub(super) fn newest_plan<'a>(state: &'a SessionState, store: &StoreId) -> Optio
 
 /// Steps of the newest plan by what became of them.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) struct Steps {
-    pub(super) planned: u64,
-    pub(super) done: u64,
-    pub(super) refused: u64,
-    pub(super) stale: u64,
-    pub(super) open: u64,
-    pub(super) held: u64,
+pub struct Steps {
+    pub planned: u64,
+    pub done: u64,
+    pub refused: u64,
+    pub stale: u64,
+    pub open: u64,
+    pub held: u64,
 }
 
 impl Steps {
@@ -184,7 +184,7 @@ impl Steps {
 }
 
 /// What became of the newest plan's steps of one store, as far as replay passes told.
-pub(super) fn steps_of(state: &SessionState, store: &StoreId) -> Steps {
+pub fn steps_of(state: &SessionState, store: &StoreId) -> Steps {
     let Some((_, plan, _)) = state.plans.last() else { return Steps::default() };
     let Some(planned) = newest_plan(state, store) else { return Steps::default() };
     let passes = state.replays.iter().rev().filter(|(_, replayed, _)| replayed == plan);
@@ -203,7 +203,7 @@ pub(super) fn steps_of(state: &SessionState, store: &StoreId) -> Steps {
 }
 
 /// What became of the newest plan's steps.
-pub(super) fn steps_in_all(state: &SessionState) -> Steps {
+pub fn steps_in_all(state: &SessionState) -> Steps {
     let Some((_, _, summary)) = state.plans.last() else { return Steps::default() };
     summary.stores.iter().map(|planned| steps_of(state, &planned.store)).fold(Steps::default(), Steps::add)
 }

@@ -6,7 +6,7 @@ use super::standing::{step_text, step_word};
 use crate::model::Timestamp;
 
 /// A number with thousands separators.
-pub(super) fn number(number: u64) -> String {
+pub fn number(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::with_capacity(digits.len() * 4 / 3);
     for (index, digit) in digits.chars().enumerate() {
@@ -19,13 +19,13 @@ pub(super) fn number(number: u64) -> String {
 }
 
 /// A number with its noun, in the plural where it is not one.
-pub(super) fn count(items: u64, noun: &str) -> String {
+pub fn count(items: u64, noun: &str) -> String {
     let plural = if items == 1 { "" } else { "s" };
     format!("{} {noun}{plural}", number(items))
 }
 
 /// An instant in UTC, to the second.
-pub(super) fn time(at: Timestamp) -> String {
+pub fn time(at: Timestamp) -> String {
     at.strftime("%Y-%m-%d %H:%M:%S UTC").to_string()
 }
 
@@ -35,7 +35,7 @@ pub(super) fn time_or_unknown(at: Option<Timestamp>) -> String {
 }
 
 /// A length of time, its two largest units.
-pub(super) fn duration(seconds: u64) -> String {
+pub fn duration(seconds: u64) -> String {
     let units = [("d", seconds / 86_400), ("h", seconds / 3_600 % 24), ("min", seconds / 60 % 60), ("s", seconds % 60)];
     let first = units.iter().position(|(_, amount)| *amount > 0).unwrap_or(units.len() - 1);
     let parts = units[first..].iter().take(2).filter(|(_, amount)| *amount > 0 || seconds == 0);
@@ -76,7 +76,7 @@ pub(super) fn code(text: &str) -> String {
 }
 
 /// What an exit code means.
-pub(super) fn exit_meaning(code: u8) -> &'static str {
+pub fn exit_meaning(code: u8) -> &'static str {
     match code {
         0 => "done",
         1 => "not at parity",
@@ -89,24 +89,24 @@ pub(super) fn exit_meaning(code: u8) -> &'static str {
 }
 
 /// A number of bytes in the largest unit that leaves a whole number.
-pub(super) fn bytes(bytes: u64) -> String {
+pub fn bytes(bytes: u64) -> String {
     const UNITS: [&str; 5] = ["B", "KiB", "MiB", "GiB", "TiB"];
     let unit = (1..UNITS.len()).rev().find(|unit| bytes >> (10 * unit) > 0).unwrap_or(0);
     format!("{} {}", number(bytes >> (10 * unit)), UNITS[unit])
 }
 
 /// A step of the cutover in words.
-pub(super) struct StepWords {
+pub struct StepWords {
     /// What happened.
-    pub(super) words: String,
+    pub words: String,
     /// What is known about it; empty where there is nothing.
-    pub(super) detail: String,
+    pub detail: String,
     /// Whether somebody must look at it.
-    pub(super) grave: bool,
+    pub grave: bool,
 }
 
 /// A step of the cutover in words; `None` for a step that this version does not know.
-pub(super) fn step_words(step: &Json) -> Option<StepWords> {
+pub fn step_words(step: &Json) -> Option<StepWords> {
     let text = |field: &str| step_text(step, field).to_owned();
     let told = |words: &str, detail: String, grave| Some(StepWords { words: words.to_owned(), detail, grave });
     let plainly = |words: &str| told(words, String::new(), false);

@@ -11,7 +11,9 @@ mod diff;
 mod error;
 mod exhibits;
 mod exit;
+mod following;
 mod freeze;
+mod live;
 mod open;
 mod planning;
 mod replaying;
@@ -33,7 +35,9 @@ pub use exhibits::{
     CertificateFound, DeltaSample, Exhibits, Fate, Fates, ItemName, KeptAs, RefusedStep, ValuesWanted, delta_file,
 };
 pub use exit::{Exit, Exits};
+pub use following::Follower;
 pub use freeze::FreezeOutcome;
+pub use live::{LiveTasks, TaskProgress};
 pub use open::open_pair;
 pub use planning::{NewestKept, PlanOutcome, PlanSummary, StorePlan, newest_kept};
 pub use replaying::{ReplayOutcome, StoreReplay, UndoOutcome};
@@ -122,6 +126,11 @@ impl Session {
     /// The session folder.
     pub fn folder(&self) -> &Path {
         self.journal.folder()
+    }
+
+    /// The journal, to follow it.
+    pub fn journal(&self) -> &Arc<Journal> {
+        &self.journal
     }
 
     /// What has happened so far.

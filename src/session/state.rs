@@ -87,7 +87,8 @@ impl SessionState {
         newest
     }
 
-    fn apply(&mut self, record: &EventRecord) {
+    /// Folds one more event.
+    pub fn apply(&mut self, record: &EventRecord) {
         let at = record.at;
         self.began_at.get_or_insert(at);
         self.last_at = Some(at);

@@ -1,0 +1,168 @@
+//! How far the work of this process has come, for a screen to look at.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::{Duration, Instant};
+
+use crate::compare::Progress;
+
+/// The span that a rate is measured over.
+const RATE_SPAN: Duration = Duration::from_secs(5);
+/// Samples kept of one task.
+const SAMPLES_MAX: usize = 64;
+/// Ended tasks kept, so that what was quick is seen too.
+const ENDED_MAX: usize = 32;
+
+/// One task as it stands.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct TaskProgress {
+    /// Its name: `read orders dr`, `replay orders`.
+    pub task: String,
+    /// Items handled.
+    pub done: u64,
+    /// Items in all, where that is known.
+    pub items: Option<u64>,
+    /// Items per second of the last seconds.
+    pub per_second: f64,
+    /// Whether it has ended.
+    pub ended: bool,
+}
+
+impl TaskProgress {
+    /// Seconds that are left at this rate, where the end is known.
+    pub fn seconds_left(&self) -> Option<u64> {
+        let left = self.items?.saturating_sub(self.done);
+        (self.per_second > 0.0 && !self.ended).then(|| (left as f64 / self.per_second).ceil() as u64)
+    }
+
+    /// How much is done, from 0 to 1, where the end is known.
+    pub fn ratio(&self) -> Option<f64> {
+        match (self.ended, self.items) {
+            (true, _) => Some(1.0),
+            (false, Some(0)) | (false, None) => None,
+            (false, Some(items)) => Some((self.done as f64 / items as f64).min(1.0)),
+        }
+    }
+}
+
+struct Task {
+    progress: TaskProgress,
+    began: Instant,
+    samples: VecDeque<(Instant, u64)>,
+}
+
+impl Task {
+    fn now(&self) -> TaskProgress {
+        let mut progress = self.progress.clone();
+        let (from, before) = self.samples.front().copied().unwrap_or((self.began, 0));
+        let span = if progress.ended { self.samples.back().map(|(at, _)| *at - from) } else { Some(from.elapsed()) };
+        let seconds = span.unwrap_or_default().as_secs_f64();
+        progress.per_second = if seconds > 0.05 { (progress.done - before) as f64 / seconds } else { 0.0 };
+        progress
+    }
+
+    fn sample(&mut self) {
+        let now = Instant::now();
+        // Samples close together say no more than one of them.
+        if self.samples.back().is_some_and(|(at, _)| now - *at < RATE_SPAN / SAMPLES_MAX as u32) {
+            return;
+        }
+        self.samples.push_back((now, self.progress.done));
+        while self.samples.len() > SAMPLES_MAX || self.samples.front().is_some_and(|(at, _)| now - *at > RATE_SPAN) {
+            self.samples.pop_front();
+        }
+    }
+}
+
+/// The tasks under way, and the last that ended; clones share them.
+#[derive(Clone, Default)]
+pub struct LiveTasks {
+    tasks: Arc<Mutex<Vec<Task>>>,
+}
+
+impl LiveTasks {
+    /// Every task as it stands, in the order they began.
+    pub fn snapshot(&self) -> Vec<TaskProgress> {
+        self.tasks().iter().map(Task::now).collect()
+    }
+
+    /// Forgets all tasks: another action begins.
+    pub fn clear(&self) {
+        self.tasks().clear();
+    }
+
+    fn tasks(&self) -> MutexGuard<'_, Vec<Task>> {
+        self.tasks.lock().expect("nothing panics while it holds the tasks")
+    }
+
+    fn with(&self, task: &str, change: impl FnOnce(&mut Task)) {
+        let mut tasks = self.tasks();
+        let found = tasks.iter_mut().rev().find(|known| known.progress.task == task && !known.progress.ended);
+        if let Some(task) = found {
+            change(task);
+        }
+    }
+}
+
+impl Progress for LiveTasks {
+    fn begin(&self, task: &str, items: Option<u64>) {
+        let mut tasks = self.tasks();
+        tasks.retain(|known| known.progress.task != task);
+        while tasks.len() >= ENDED_MAX && tasks.first().is_some_and(|first| first.progress.ended) {
+            tasks.remove(0);
+        }
+        let now = Instant::now();
+        let progress = TaskProgress { task: task.to_owned(), items, ..TaskProgress::default() };
+        tasks.push(Task { progress, began: now, samples: VecDeque::from([(now, 0)]) });
+    }
+
+    fn advance(&self, task: &str, items: u64) {
+        self.with(task, |task| {
+            task.progress.done += items;
+            task.sample();
+        });
+    }
+
+    fn end(&self, task: &str) {
+        self.with(task, |task| task.progress.ended = true);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tasks_are_counted_by_name_and_told_in_order() {
+        let live = LiveTasks::default();
+        live.begin("read orders dr", Some(100));
+        live.begin("replay orders", None);
+        live.advance("read orders dr", 40);
+        live.advance("unknown", 1);
+        live.end("replay orders");
+        let told = live.snapshot();
+        let words: Vec<_> = told.iter().map(|task| (task.task.as_str(), task.done, task.ended, task.ratio())).collect();
+        assert_eq!(words, [("read orders dr", 40, false, Some(0.4)), ("replay orders", 0, true, Some(1.0))]);
+        assert_eq!(told[1].seconds_left(), None);
+        live.begin("read orders dr", Some(10));
+        assert_eq!(live.snapshot().last().expect("a task").done, 0, "the same task begun again starts anew");
+    }
+
+    #[test]
+    fn what_ended_is_forgotten_in_the_end() {
+        let live = LiveTasks::default();
+        for at in 0..100 {
+            let task = format!("task {at}");
+            live.begin(&task, None);
+            live.end(&task);
+        }
+        assert_eq!(live.snapshot().len(), ENDED_MAX);
+    }
+
+    #[test]
+    fn time_left_follows_the_rate() {
+        let task = TaskProgress { done: 50, items: Some(100), per_second: 10.0, ..TaskProgress::default() };
+        assert_eq!(task.seconds_left(), Some(5));
+        assert_eq!(TaskProgress { per_second: 0.0, ..task }.seconds_left(), None);
+    }
+}
