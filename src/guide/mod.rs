@@ -3,10 +3,12 @@
 //! [`course`] decides and is pure; [`lead`] carries out, through the same methods as the single commands, so that a session
 //! can be led, driven by hand, or both in turn. Nothing is decided here that a person must decide.
 
+mod companion;
 mod course;
 mod lead;
 mod perform;
 
+pub use companion::Companion;
 pub use course::{Course, Means, Progress, course};
 pub use lead::{Led, Listener, lead};
 pub use perform::{Performed, Teller, Told, perform};

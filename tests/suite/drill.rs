@@ -9,7 +9,7 @@ use failback::digest::{key_json, key_of};
 use failback::drill::sandbox::{
     Lifetime, Record, Sandbox, SandboxError, Stopped, SupervisorCommand, Venv, stop, supervise,
 };
-use failback::drill::story::{DrillProfile, Fence, Scale, Wanted, World, fence, profile_toml, try_write};
+use failback::drill::story::{DrillProfile, Fence, Leader, Scale, Wanted, World, fence, profile_toml, try_write};
 use failback::model::{Change, Clock, Timestamp};
 use failback::store::memory::MemoryRegistry;
 
@@ -157,7 +157,7 @@ fn the_story_is_told_as_planted_and_the_judge_sees_what_is_missing() {
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
     runtime.block_on(async {
         let scale = Scale { items: 200, seed: 11 };
-        let world = World::create(&sandbox, scale, Arc::new(WallClock)).await.expect("a world");
+        let world = World::create(&sandbox, scale, Leader::Script, Arc::new(WallClock)).await.expect("a world");
         world.seed().await.expect("seeded");
         assert_eq!(world.judge_weights(100).await.expect("weights").mismatches, []);
         let struck = world.strike().await.expect("struck");
@@ -166,7 +166,7 @@ fn the_story_is_told_as_planted_and_the_judge_sees_what_is_missing() {
         world.business().await.expect("business");
         world.late_business().await.expect("late business");
         // Nothing was brought home: exactly the items that dr changed or took away are not as they must be.
-        for (judgement, planted) in world.judge_contents().await.expect("judged").iter().zip(world.planted()) {
+        for (judgement, planted) in world.judge_contents(&[]).await.expect("judged").iter().zip(world.planted()) {
             let away = planted.items.iter().filter(|item| match &item.wanted {
                 Wanted::Exactly(wanted) => item.primary != *wanted,
                 Wanted::MayExpire(_) => false,
@@ -197,7 +197,7 @@ fn the_judge_accepts_the_planted_verdicts_and_no_others() {
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
     runtime.block_on(async {
         let scale = Scale { items: 200, seed: 12 };
-        let world = World::create(&sandbox, scale, Arc::new(WallClock)).await.expect("a world");
+        let world = World::create(&sandbox, scale, Leader::Script, Arc::new(WallClock)).await.expect("a world");
         for planted in world.planted() {
             let lines = planted.items.iter().filter(|item| item.verdict.is_difference()).map(|item| {
                 let key = key_json(planted.kind, &key_of(&item.key));
@@ -223,7 +223,8 @@ fn the_same_story_is_told_in_memory() {
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
     runtime.block_on(async {
         let scale = Scale { items: 300, seed: 4 };
-        let world = World::create_in_memory(&registry, folder.path(), scale, Arc::new(WallClock)).expect("a world");
+        let world = World::create_in_memory(&registry, folder.path(), scale, Leader::Script, Arc::new(WallClock))
+            .expect("a world");
         world.seed().await.expect("seeded");
         let struck = world.strike().await.expect("struck");
         world.business().await.expect("business");
@@ -242,7 +243,7 @@ fn the_same_story_is_told_in_memory() {
                 }
             }
         }
-        for judgement in world.judge_contents().await.expect("judged") {
+        for judgement in world.judge_contents(&[]).await.expect("judged") {
             assert_eq!(judgement.mismatches, [], "{}", judgement.summary);
         }
         fence(folder.path()).await.expect("fenced");

@@ -131,6 +131,9 @@ struct Teller {
 
 impl Narrator for Teller {
     fn show(&mut self, scene: Scene<'_>) {
+        if let Scene::Preparing(line) = &scene {
+            return tell(line);
+        }
         if self.quiet {
             return;
         }
@@ -138,6 +141,7 @@ impl Narrator for Teller {
             return;
         }
         let text = match scene {
+            Scene::Preparing(line) => line,
             Scene::Stage(stage) => title(stage),
             Scene::Words(words) => words,
             Scene::Checkpoint(checkpoint) => {
@@ -151,18 +155,10 @@ impl Narrator for Teller {
             Scene::Freeze(frozen) => format!("frozen: {}", frozen.evidence.detail),
             Scene::Verify(verified) => verify::text(verified),
             Scene::Traffic(event) => cutover::words(event),
-            Scene::Judged(judged) => judgement(judged),
+            Scene::Judged(judged) => judged.lines().join("\n") + "\n",
         };
         println!("{}", text.trim_end());
     }
-}
-
-fn judgement(judged: &crate::drill::story::Judgement) -> String {
-    let mut text = format!("truth: {}\n", judged.summary);
-    for mismatch in &judged.mismatches {
-        text += &format!("MISMATCH {} {}: {}\n", mismatch.store, mismatch.subject, mismatch.what);
-    }
-    text
 }
 
 fn title(stage: Stage) -> String {
