@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
+use super::run::homecoming;
 use super::staged::Ground;
 use super::story::{Judgement, Struck};
 use crate::guide::Companion;
@@ -79,7 +80,7 @@ impl DrillCompanion {
             lines.extend(self.judgement(&judged));
         }
         self.ended = true;
-        lines.push(ending(self.faults));
+        lines.push(homecoming(self.faults));
         Ok(lines)
     }
 }
@@ -126,13 +127,5 @@ impl Companion for DrillCompanion {
             },
             _ => Ok(Vec::new()),
         }
-    }
-}
-
-/// How the drill ended.
-fn ending(faults: u64) -> String {
-    match faults {
-        0 => "THE DRILL CAME HOME: verdicts, final contents and weights are as planted.".to_owned(),
-        faults => format!("THE DRILL FAILED: {faults} things are not as planted, see above."),
     }
 }

@@ -12,5 +12,5 @@ pub mod sandbox;
 mod staged;
 pub mod story;
 
-pub use run::{Drill, DrillError, Narrator, Scene, Stage};
+pub use run::{Drill, DrillError, Narrator, Scene, Stage, homecoming};
 pub use staged::Staged;

@@ -137,3 +137,11 @@ impl Drill {
         rehearse(&staged, self.progress.clone(), narrator).await
     }
 }
+
+/// How a drill ended, by the number of things that are not as planted.
+pub fn homecoming(faults: u64) -> String {
+    match faults {
+        0 => "THE DRILL CAME HOME: verdicts, final contents and weights are as planted.".to_owned(),
+        faults => format!("THE DRILL FAILED: {faults} things are not as planted, see above."),
+    }
+}

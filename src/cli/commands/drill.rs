@@ -13,7 +13,7 @@ use crate::cli::{SystemClock, progress};
 use crate::cutover::CutoverEvent;
 use crate::drill::sandbox::{self, Lifetime, SandboxError, Stopped};
 use crate::drill::story::{Fence, Scale, fence, try_write};
-use crate::drill::{Drill, DrillError, Narrator, Scene, Stage};
+use crate::drill::{Drill, DrillError, Narrator, Scene, Stage, homecoming};
 
 /// Runs the sandbox's supervisor when that is what was asked for.
 pub fn supervise(command: &Command) -> Option<Exit> {
@@ -105,10 +105,8 @@ fn ending(faults: u64, report: &str, kept: Option<(&Path, &Path)>) -> String {
         .fold(String::new(), |all, line| all + line + "\n")
         .trim();
     text += "\n\n";
-    text += &match faults {
-        0 => "THE DRILL CAME HOME: verdicts, final contents and weights are as planted.\n".to_owned(),
-        faults => format!("THE DRILL FAILED: {faults} things are not as planted, see above.\n"),
-    };
+    text += &homecoming(faults);
+    text += "\n";
     if let Some((folder, program)) = kept {
         let program = program.display();
         let (folder, arguments) =
