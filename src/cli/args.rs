@@ -231,6 +231,9 @@ pub struct DrillArguments {
     /// End a sandbox that was left running
     #[arg(long, value_name = "DIR")]
     pub stop: Option<PathBuf>,
+    /// Without a screen, also on a terminal
+    #[arg(long)]
+    pub headless: bool,
     /// Use the reference stores in memory instead of servers
     #[arg(long)]
     pub in_memory: bool,

@@ -4,12 +4,14 @@
 //! can be led, driven by hand, or both in turn. Nothing is decided here that a person must decide.
 
 mod advice;
+mod companion;
 mod course;
 mod lead;
 mod perform;
 mod stages;
 
 pub use advice::{Advice, Next, advise};
+pub use companion::Companion;
 pub use course::{Course, Means, Progress, course};
 pub use lead::{Led, Listener, lead};
 pub use perform::{Performed, Teller, Told, perform};

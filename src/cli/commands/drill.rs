@@ -13,7 +13,7 @@ use crate::cli::{SystemClock, progress};
 use crate::cutover::CutoverEvent;
 use crate::drill::sandbox::{self, Lifetime, SandboxError, Stopped};
 use crate::drill::story::{Fence, Scale, fence, try_write};
-use crate::drill::{Drill, DrillError, Narrator, Scene, Stage};
+use crate::drill::{Drill, DrillError, Narrator, Scene, Stage, homecoming};
 
 /// Runs the sandbox's supervisor when that is what was asked for.
 pub fn supervise(command: &Command) -> Option<Exit> {
@@ -105,10 +105,8 @@ fn ending(faults: u64, report: &str, kept: Option<(&Path, &Path)>) -> String {
         .fold(String::new(), |all, line| all + line + "\n")
         .trim();
     text += "\n\n";
-    text += &match faults {
-        0 => "THE DRILL CAME HOME: verdicts, final contents and weights are as planted.\n".to_owned(),
-        faults => format!("THE DRILL FAILED: {faults} things are not as planted, see above.\n"),
-    };
+    text += &homecoming(faults);
+    text += "\n";
     if let Some((folder, program)) = kept {
         let program = program.display();
         let (folder, arguments) =
@@ -131,6 +129,9 @@ struct Teller {
 
 impl Narrator for Teller {
     fn show(&mut self, scene: Scene<'_>) {
+        if let Scene::Preparing(line) = &scene {
+            return tell(line);
+        }
         if self.quiet {
             return;
         }
@@ -138,6 +139,7 @@ impl Narrator for Teller {
             return;
         }
         let text = match scene {
+            Scene::Preparing(line) => line,
             Scene::Stage(stage) => title(stage),
             Scene::Words(words) => words,
             Scene::Checkpoint(checkpoint) => {
@@ -151,18 +153,10 @@ impl Narrator for Teller {
             Scene::Freeze(frozen) => format!("frozen: {}", frozen.evidence.detail),
             Scene::Verify(verified) => verify::text(verified),
             Scene::Traffic(event) => cutover::words(event),
-            Scene::Judged(judged) => judgement(judged),
+            Scene::Judged(judged) => judged.lines().join("\n") + "\n",
         };
         println!("{}", text.trim_end());
     }
-}
-
-fn judgement(judged: &crate::drill::story::Judgement) -> String {
-    let mut text = format!("truth: {}\n", judged.summary);
-    for mismatch in &judged.mismatches {
-        text += &format!("MISMATCH {} {}: {}\n", mismatch.store, mismatch.subject, mismatch.what);
-    }
-    text
 }
 
 fn title(stage: Stage) -> String {

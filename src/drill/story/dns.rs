@@ -8,8 +8,6 @@ use super::{OrFail, Result, StoryError};
 /// The record's name, with the dot Route 53 ends it with.
 pub(super) const RECORD: &str = "app.shop.example.";
 const ZONE: &str = "shop.example.";
-/// Short: cutover waits it out at every stage.
-const TTL_SECONDS: i64 = 1;
 
 /// How traffic is shared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,15 +20,16 @@ pub(super) struct Weights {
 pub(super) struct Dns {
     client: Client,
     pub zone: String,
+    ttl_seconds: u32,
 }
 
 impl Dns {
-    pub(super) async fn create(client: Client) -> Result<Dns> {
+    pub(super) async fn create(client: Client, ttl_seconds: u32) -> Result<Dns> {
         let failed = "cannot make the hosted zone";
         let made = client.create_hosted_zone().name(ZONE).caller_reference("failback drill").send().await;
         let zone = made.or_fail(failed)?.hosted_zone.map(|zone| zone.id);
         let zone = zone.ok_or_else(|| StoryError::new("the new hosted zone has no id"))?;
-        Ok(Dns { client, zone: zone.trim_start_matches("/hostedzone/").to_owned() })
+        Ok(Dns { client, zone: zone.trim_start_matches("/hostedzone/").to_owned(), ttl_seconds })
     }
 
     /// Sets both weights at once, as the shop's operators did at failover.
@@ -41,7 +40,7 @@ impl Dns {
             [("primary", weights.primary, "192.0.2.10"), ("dr", weights.dr, "192.0.2.20")]
         {
             let address = ResourceRecord::builder().value(address).build().or_fail(failed)?;
-            let record = ResourceRecordSet::builder().name(RECORD).r#type(RrType::A).ttl(TTL_SECONDS);
+            let record = ResourceRecordSet::builder().name(RECORD).r#type(RrType::A).ttl(self.ttl_seconds.into());
             let record = record.set_identifier(identifier).weight(weight).resource_records(address);
             let record = record.build().or_fail(failed)?;
             let change = Change::builder().action(ChangeAction::Upsert).resource_record_set(record).build();

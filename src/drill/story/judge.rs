@@ -5,13 +5,15 @@ use std::path::Path;
 
 use serde_json::Value as Json;
 
+use super::leader::Leader;
 use super::ledger::SEQUENCES;
 use super::place::Place;
-use super::plant::{PlantedStore, Wanted};
+use super::plant::{Planted, PlantedStore, Wanted};
 use super::world::World;
 use super::{Result, StoryError};
 use crate::digest::{encode, key_json, key_of};
 use crate::model::{Change, StoreKind, Value, Verdict};
+use crate::plan::Kept;
 
 /// One thing that is not as planted.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,7 +35,20 @@ pub struct Judgement {
     pub mismatches: Vec<Mismatch>,
 }
 
+impl Judgement {
+    /// It in words: what was counted, and a line for each thing that is not as planted.
+    pub fn lines(&self) -> Vec<String> {
+        let mismatches = self.mismatches.iter();
+        let mismatches =
+            mismatches.map(|Mismatch { store, subject, what }| format!("MISMATCH {store} {subject}: {what}"));
+        std::iter::once(format!("truth: {}", self.summary)).chain(mismatches).collect()
+    }
+}
+
 type Said = BTreeMap<String, (String, String)>;
+
+/// Store and key of the items whose difference was accepted.
+type Accepted = BTreeSet<(String, String)>;
 
 impl World {
     /// Compares the delta of the first comparison after the outage's business, an NDJSON file, with what was planted.
@@ -49,14 +64,18 @@ impl World {
 
     /// Reads the whole primary and compares it with what it must hold at the end, sequences included.
     ///
+    /// `accepted` are the differences that the newest plan leaves. Where an operator decides the conflicts, a conflict among
+    /// them was decided for the primary, and every other one for dr; elsewhere they change nothing.
+    ///
     /// # Errors
     ///
     /// When a store cannot be read.
-    pub async fn judge_contents(&self) -> Result<Vec<Judgement>> {
+    pub async fn judge_contents(&self, accepted: &[Kept]) -> Result<Vec<Judgement>> {
+        let accepted = accepted.iter().map(|kept| (kept.store.0.clone(), canonical(&kept.key))).collect();
         let mut judgements = Vec::with_capacity(self.shelves.len());
         for shelf in &self.shelves {
             let found = shelf.primary.read_all().await?;
-            let mut judgement = judge_contents(&shelf.planted, found);
+            let mut judgement = self.judge_store(&shelf.planted, found, &accepted);
             if let (Place::Ledger(primary), Place::Ledger(dr)) = (&shelf.primary, &shelf.dr) {
                 for sequence in SEQUENCES {
                     let (primary, dr) = (primary.last_value(sequence).await?, dr.last_value(sequence).await?);
@@ -69,6 +88,45 @@ impl World {
             judgements.push(judgement);
         }
         Ok(judgements)
+    }
+
+    fn judge_store(&self, planted: &PlantedStore, found: Vec<(Value, Value)>, accepted: &Accepted) -> Judgement {
+        let summary = format!("{}: {} items on the primary", planted.name, found.len());
+        let mut found: BTreeMap<Vec<u8>, (Value, Value)> =
+            found.into_iter().map(|(key, contents)| (encode(&key), (key, contents))).collect();
+        let mut mismatches = Vec::new();
+        let subject = |key: &Value| canonical(&key_json(planted.kind, &key_of(key)));
+        for item in &planted.items {
+            let found = found.remove(&encode(&item.key)).map(|(_, contents)| contents);
+            let kept = || accepted.contains(&(planted.name.to_owned(), subject(&item.key)));
+            let what = match (self.wanted(item, kept), &found) {
+                (Must { hold, .. }, found) if hold == found.as_ref() => continue,
+                (Must { or_nothing: true, .. }, None) => continue,
+                (Must { hold: None, .. }, _) => "it should not be there",
+                (Must { hold: Some(_), .. }, None) => "it is missing",
+                (Must { hold: Some(_), .. }, Some(_)) => "its contents are others than planted",
+            };
+            mismatches.push(mismatch(planted, &subject(&item.key), format!("{what} ({:?})", item.fate)));
+        }
+        for (key, _) in found.values() {
+            mismatches.push(mismatch(planted, &subject(key), "nobody planted it".into()));
+        }
+        Judgement { summary, mismatches }
+    }
+
+    /// What the primary must hold of an item, by how this drill went.
+    fn wanted<'a>(&self, item: &'a Planted, kept: impl Fn() -> bool) -> Must<'a> {
+        let exactly = |hold: &'a Option<Value>| Must { hold: hold.as_ref(), or_nothing: false };
+        match (item.verdict, &item.wanted) {
+            (Verdict::Conflict, _) if self.leader() == Leader::Operator => {
+                exactly(if kept() { &item.primary } else { &item.dr })
+            }
+            (Verdict::Stranded | Verdict::Conflict, Wanted::Exactly(wanted)) => exactly(wanted),
+            (_, Wanted::MayExpire(wanted)) => Must { hold: Some(wanted), or_nothing: true },
+            (Verdict::Expired, Wanted::Exactly(wanted)) => exactly(wanted),
+            (_, Wanted::Exactly(wanted)) if self.late_business_made() => exactly(wanted),
+            _ => exactly(&item.dr),
+        }
     }
 
     /// Reads the weights and compares them with `primary_percent`.
@@ -86,6 +144,13 @@ impl World {
         let mismatch = Mismatch { store: "route53".into(), subject: "weights".into(), what };
         Ok(Judgement { summary, mismatches: if as_wanted { Vec::new() } else { vec![mismatch] } })
     }
+}
+
+/// What must be there of an item.
+struct Must<'a> {
+    hold: Option<&'a Value>,
+    /// It has expired: nothing is right too.
+    or_nothing: bool,
 }
 
 /// Compares a delta file with the planted verdicts, keys written as stores of `kind` write them.
@@ -107,12 +172,18 @@ fn judge_verdicts(planted: &PlantedStore, kind: StoreKind, delta: &Path) -> Resu
             mismatches.push(mismatch(planted, key, format!("planted {}, said {}", words(expected), words(said))));
         }
     }
+    let counts = differences(|verdict| said.values().filter(|(word, _)| word == verdict.word()).count());
+    let summary = format!("{}: {counts}", planted.name);
+    Ok(Judgement { summary, mismatches })
+}
+
+/// The differences in words, by the count that each verdict has.
+pub(super) fn differences(count: impl Fn(Verdict) -> usize) -> String {
     let counts = Verdict::ALL.into_iter().filter(|verdict| verdict.is_difference()).filter_map(|verdict| {
-        let count = said.values().filter(|(word, _)| word == verdict.word()).count();
+        let count = count(verdict);
         (count > 0).then(|| format!("{count} {verdict}"))
     });
-    let summary = format!("{}: {}", planted.name, counts.collect::<Vec<_>>().join(", "));
-    Ok(Judgement { summary, mismatches })
+    counts.collect::<Vec<_>>().join(", ")
 }
 
 fn read_delta(planted: &PlantedStore, delta: &Path) -> Result<(Said, Vec<Mismatch>)> {
@@ -132,31 +203,6 @@ fn read_delta(planted: &PlantedStore, delta: &Path) -> Result<(Said, Vec<Mismatc
         }
     }
     Ok((said, mismatches))
-}
-
-fn judge_contents(planted: &PlantedStore, found: Vec<(Value, Value)>) -> Judgement {
-    let summary = format!("{}: {} items on the primary", planted.name, found.len());
-    let mut found: BTreeMap<Vec<u8>, (Value, Value)> =
-        found.into_iter().map(|(key, contents)| (encode(&key), (key, contents))).collect();
-    let mut mismatches = Vec::new();
-    let subject = |key: &Value| canonical(&key_json(planted.kind, &key_of(key)));
-    for item in &planted.items {
-        let found = found.remove(&encode(&item.key)).map(|(_, contents)| contents);
-        let what = match (&item.wanted, &found) {
-            (Wanted::Exactly(wanted), found) if wanted == found => continue,
-            (Wanted::MayExpire(_), None) => continue,
-            (Wanted::MayExpire(wanted), Some(found)) if wanted == found => continue,
-            (Wanted::Exactly(None), Some(_)) => "it should not be there",
-            (Wanted::Exactly(Some(_)), None) => "it is missing",
-            (_, Some(_)) => "its contents are others than planted",
-            (Wanted::Exactly(None), None) => continue,
-        };
-        mismatches.push(mismatch(planted, &subject(&item.key), format!("{what} ({:?})", item.fate)));
-    }
-    for (key, _) in found.values() {
-        mismatches.push(mismatch(planted, &subject(key), "nobody planted it".into()));
-    }
-    Judgement { summary, mismatches }
 }
 
 fn mismatch(planted: &PlantedStore, subject: &str, what: String) -> Mismatch {

@@ -6,6 +6,7 @@
 mod dns;
 mod fence;
 mod judge;
+mod leader;
 mod ledger;
 mod media;
 mod orders;
@@ -17,6 +18,7 @@ mod world;
 
 pub use fence::{Fence, fence, try_write};
 pub use judge::{Judgement, Mismatch};
+pub use leader::Leader;
 pub use plant::{Fate, Planted, PlantedStore, Scale, Wanted};
 pub use profile::{DrillProfile, profile_toml};
 pub use world::{Struck, World};

@@ -1,5 +1,7 @@
 //! Where a store's items are on one side.
 
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 
 use super::ledger::Ledger;
@@ -47,12 +49,9 @@ impl Place {
         let parallel = if matches!(self, Place::Ledger(_)) { 1 } else { PARALLEL };
         let (puts, deletes): (Vec<_>, Vec<_>) = writes.iter().copied().partition(|(_, contents)| contents.is_some());
         let ordered = puts.into_iter().chain(deletes.into_iter().rev());
-        stream::iter(ordered)
-            .map(|(key, contents)| self.write(key, contents))
-            .buffered(parallel)
-            .try_collect::<Vec<()>>()
-            .await
-            .map(drop)
+        let writes: Vec<BoxFuture<'_, Result<()>>> =
+            ordered.map(|(key, contents)| self.write(key, contents).boxed()).collect();
+        stream::iter(writes).buffered(parallel).try_collect::<Vec<()>>().await.map(drop)
     }
 
     pub(super) async fn read_all(&self) -> Result<Vec<(Value, Value)>> {

@@ -4,6 +4,7 @@ use rand::SeedableRng;
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha12Rng;
 
+use super::judge::differences;
 use super::shop::{self, Catalogue};
 use crate::model::{StoreKind, Value, Verdict};
 
@@ -178,6 +179,18 @@ pub struct PlantedStore {
     pub items: Vec<Planted>,
 }
 
+impl PlantedStore {
+    /// What a comparison after the outage must find, in words.
+    pub fn differences(&self) -> String {
+        differences(|verdict| self.items.iter().filter(|item| item.verdict == verdict).count())
+    }
+
+    /// How many items dr writes after the first replay.
+    pub fn late(&self) -> usize {
+        self.items.iter().filter(|item| item.dr != item.late).count()
+    }
+}
+
 /// Who wins a conflict in a store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Winner {
@@ -185,23 +198,27 @@ pub(super) enum Winner {
     Dr,
 }
 
+/// Every store of the story, with who wins its conflicts where no person decides them.
+pub(super) const WINNERS: [(&str, Winner); 3] =
+    [("orders", Winner::Dr), ("media", Winner::Primary), ("ledger", Winner::Dr)];
+
 /// Plants the whole story.
 pub(super) fn plant(scale: Scale, expired_at: i64) -> [PlantedStore; 3] {
     let items = scale.items.max(ITEMS_MIN);
     let mut random = ChaCha12Rng::seed_from_u64(scale.seed);
-    let mut store = |name, kind, winner, catalogues: &[(&dyn Catalogue, usize)]| {
+    let mut store = |(name, winner): (&'static str, Winner), kind, catalogues: &[(&dyn Catalogue, usize)]| {
         let planted =
             catalogues.iter().flat_map(|(catalogue, count)| plant_all(*catalogue, *count, winner, &mut random));
         PlantedStore { name, kind, items: planted.collect() }
     };
     let seed = scale.seed;
+    let [orders, media, ledger] = WINNERS;
     let mut stores = [
-        store("orders", StoreKind::DynamoDb, Winner::Dr, &[(&shop::Orders { seed, expired_at }, items / 2)]),
-        store("media", StoreKind::S3, Winner::Primary, &[(&shop::Media { seed }, items / 10)]),
+        store(orders, StoreKind::DynamoDb, &[(&shop::Orders { seed, expired_at }, items / 2)]),
+        store(media, StoreKind::S3, &[(&shop::Media { seed }, items / 10)]),
         store(
-            "ledger",
+            ledger,
             StoreKind::Postgres,
-            Winner::Dr,
             &[
                 (&shop::Accounts { seed }, items / 10),
                 (&shop::Entries { seed }, items / 4),

@@ -3,7 +3,9 @@
 use std::path::Path;
 
 use super::dns::RECORD;
+use super::leader::Leader;
 use super::ledger::DATABASE;
+use super::plant::{WINNERS, Winner};
 use super::world::{Struck, World, region};
 use super::{media, orders};
 use crate::drill::sandbox::Record;
@@ -32,15 +34,16 @@ pub fn profile_toml(world: &World, record: Option<&Record>, drill: DrillProfile<
         });
         format!("[{name}]\nregion = \"{}\"\n{endpoint}", region(side))
     });
-    let stores = stores(record, drill.checkpoint);
+    let stores = stores(record, drill.checkpoint, world.leader());
     let commands = freeze(world.folder(), drill.program);
-    let cutover = cutover(world.hosted_zone().unwrap_or("in-memory"));
+    let cutover = cutover(world.hosted_zone().unwrap_or("in-memory"), world.leader());
     format!("name = \"drill\"\n{times}\n{}\n{stores}\n{commands}\n{cutover}", sides.join("\n"))
 }
 
-fn stores(record: Option<&Record>, checkpoint: Option<&str>) -> String {
+fn stores(record: Option<&Record>, checkpoint: Option<&str>, leader: Leader) -> String {
     let base = checkpoint.map_or_else(String::new, |name| format!("base = {{ checkpoint = {} }}\n", quoted(name)));
-    let store = |name: &str, kind: &str, [primary, dr]: [String; 2], conflict: &str, more: &str| {
+    let store = |name: &str, kind: &str, [primary, dr]: [String; 2], winner: Winner, more: &str| {
+        let conflict = leader.conflict_policy(winner);
         format!(
             "[[store]]\nname = \"{name}\"\nkind = \"{kind}\"\nprimary = {{ {primary} }}\ndr = {{ {dr} }}\n{more}{base}\
              policy = {{ conflict = \"{conflict}\", stranded = \"keep\" }}\nlimits = {{ writes_per_second = 0 }}\n"
@@ -48,9 +51,8 @@ fn stores(record: Option<&Record>, checkpoint: Option<&str>) -> String {
     };
     let Some(record) = record else {
         let names = |store: &str| [format!("name = \"{store}\""), format!("name = \"{store}-dr\"")];
-        let in_memory = |name: &str, conflict: &str| store(name, "memory", names(name), conflict, "");
-        let all = [("orders", "dr-wins"), ("media", "primary-wins"), ("ledger", "dr-wins")];
-        return all.map(|(name, conflict)| in_memory(name, conflict)).join("\n");
+        let in_memory = |name: &str, winner: Winner| store(name, "memory", names(name), winner, "");
+        return WINNERS.map(|(name, winner)| in_memory(name, winner)).join("\n");
     };
     let sides = [Side::Primary, Side::Dr];
     let tables = sides.map(|side| format!("table = \"{}\"", orders::table(side)));
@@ -59,10 +61,11 @@ fn stores(record: Option<&Record>, checkpoint: Option<&str>) -> String {
         let port = record.postgres_port(side);
         format!("url = \"postgres://postgres@127.0.0.1:{port}/{DATABASE}\", tls = \"disable\"")
     });
+    let [(orders, orders_winner), (media, media_winner), (ledger, ledger_winner)] = WINNERS;
     [
-        store("orders", "dynamodb", tables, "dr-wins", ""),
-        store("media", "s3", buckets, "primary-wins", ""),
-        store("ledger", "postgres", databases, "dr-wins", "tables = [\"public.*\"]\n"),
+        store(orders, "dynamodb", tables, orders_winner, ""),
+        store(media, "s3", buckets, media_winner, ""),
+        store(ledger, "postgres", databases, ledger_winner, "tables = [\"public.*\"]\n"),
     ]
     .join("\n")
 }
@@ -75,12 +78,13 @@ fn freeze(folder: &Path, program: &Path) -> String {
     format!("[freeze]\ncommand = {}\nnegative_write_test = {}\n", command("--fence"), command("--try-write"))
 }
 
-fn cutover(hosted_zone: &str) -> String {
+fn cutover(hosted_zone: &str, leader: Leader) -> String {
     format!(
         "[cutover]\nhosted_zone = \"{hosted_zone}\"\n\
          record = {{ name = \"{}\", type = \"A\", primary = \"primary\", dr = \"dr\" }}\n\
-         stages = [5, 25, 50, 100]\nhold_seconds = 1\nhealth = {{ command = [\"true\"], interval_seconds = 1 }}\n",
-        RECORD.trim_end_matches('.')
+         stages = [5, 25, 50, 100]\nhold_seconds = {}\nhealth = {{ command = [\"true\"], interval_seconds = 1 }}\n",
+        RECORD.trim_end_matches('.'),
+        leader.hold_seconds()
     )
 }
 

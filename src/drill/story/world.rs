@@ -2,11 +2,13 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_credential_types::Credentials;
 
 use super::dns::{Dns, Weights};
+use super::leader::Leader;
 use super::ledger::Ledger;
 use super::media::Media;
 use super::orders::Orders;
@@ -49,6 +51,8 @@ pub struct World {
     pub(super) dns: Option<Dns>,
     folder: PathBuf,
     clock: Arc<dyn Clock>,
+    leader: Leader,
+    late_business_made: AtomicBool,
 }
 
 impl World {
@@ -57,11 +61,12 @@ impl World {
     /// # Errors
     ///
     /// When a resource cannot be made.
-    pub async fn create(sandbox: &Sandbox, scale: Scale, clock: Arc<dyn Clock>) -> Result<World> {
+    pub async fn create(sandbox: &Sandbox, scale: Scale, leader: Leader, clock: Arc<dyn Clock>) -> Result<World> {
         let record = sandbox.record();
         let endpoint = record.aws_endpoint();
         fence::lower_flag(sandbox.folder())?;
-        let dns = Dns::create(aws_sdk_route53::Client::new(&sdk_config(Side::Primary, &endpoint))).await?;
+        let route53 = aws_sdk_route53::Client::new(&sdk_config(Side::Primary, &endpoint));
+        let dns = Dns::create(route53, leader.ttl_seconds()).await?;
         let [orders, media, ledger] = plant(scale, expired_at(clock.as_ref()));
         let mut shelves = Vec::with_capacity(3);
         for planted in [orders, media, ledger] {
@@ -69,7 +74,7 @@ impl World {
             let dr = place(planted.name, Side::Dr, &endpoint, record.postgres_port(Side::Dr)).await?;
             shelves.push(Shelf { planted, primary, dr });
         }
-        Ok(World { shelves, dns: Some(dns), folder: sandbox.folder().to_owned(), clock })
+        Ok(World::of(shelves, Some(dns), sandbox.folder(), (leader, clock)))
     }
 
     /// Plants the story for the reference stores: tables `<store>` and `<store>-dr` of `registry`. `folder` holds the fence.
@@ -83,6 +88,7 @@ impl World {
         registry: &MemoryRegistry,
         folder: &Path,
         scale: Scale,
+        leader: Leader,
         clock: Arc<dyn Clock>,
     ) -> Result<World> {
         fence::lower_flag(folder)?;
@@ -97,7 +103,17 @@ impl World {
             Shelf { planted, primary, dr }
         };
         let shelves = plant(scale, expired_at(clock.as_ref())).into_iter().map(shelf).collect();
-        Ok(World { shelves, dns: None, folder: folder.to_owned(), clock })
+        Ok(World::of(shelves, None, folder, (leader, clock)))
+    }
+
+    fn of(shelves: Vec<Shelf>, dns: Option<Dns>, folder: &Path, (leader, clock): (Leader, Arc<dyn Clock>)) -> World {
+        let late_business_made = AtomicBool::new(false);
+        World { shelves, dns, folder: folder.to_owned(), clock, leader, late_business_made }
+    }
+
+    /// Who leads the job.
+    pub fn leader(&self) -> Leader {
+        self.leader
     }
 
     /// The planted truth, by store.
@@ -167,7 +183,7 @@ impl World {
         Ok(())
     }
 
-    /// What dr still writes after the first replay.
+    /// What dr still writes after the first replay. Where this is never told, dr's last word is that of the outage.
     ///
     /// # Errors
     ///
@@ -179,7 +195,18 @@ impl World {
             shelf.dr.write_all(&late).await?;
             use_sequences(&shelf.dr, SEQUENCE_USE).await?;
         }
+        self.late_business_made.store(true, Ordering::Release);
         Ok(())
+    }
+
+    /// Whether dr's late writes were made, all of them.
+    pub fn late_business_made(&self) -> bool {
+        self.late_business_made.load(Ordering::Acquire)
+    }
+
+    /// Whether dr takes no more writes.
+    pub fn is_fenced(&self) -> bool {
+        fence::is_flagged(&self.folder)
     }
 
     async fn set_weights(&self, weights: Weights) -> Result<()> {
@@ -190,7 +217,7 @@ impl World {
     }
 
     fn must_be_open(&self) -> Result<()> {
-        if fence::is_flagged(&self.folder) {
+        if self.is_fenced() {
             return Err(StoryError::new("dr is fenced: the shop writes no more"));
         }
         Ok(())
