@@ -29,5 +29,6 @@ mod s3_identity;
 mod scenarios;
 mod shim;
 mod small;
+mod terminal;
 mod truth;
 mod twisted;

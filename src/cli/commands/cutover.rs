@@ -16,10 +16,8 @@ pub async fn run(profile: &Path, certificate: Option<PathBuf>, retreat: bool, gl
         return run_retreat(profile, global).await;
     }
     let session = open(profile, global, Default::default(), Default::default())?;
-    confirm(
-        global,
-        "move customers to the primary; once the primary takes their writes, going back is a new failback",
-    )?;
+    confirm(global, "move customers to the primary; once the primary takes their writes, going back is a new failback")
+        .await?;
     let mut told = |event: &CutoverEvent| tell(&words(event));
     let work = async { Ok(session.cutover(certificate, &mut told).await?) };
     let (outcome, exit) = recorded(&session, Action::Cutover, work).await?;

@@ -136,7 +136,7 @@ fn printed(written: std::io::Result<()>) -> Result<(), Failure> {
 }
 
 /// Asks before something is changed: `--yes`, or `yes` typed at a terminal.
-fn confirm(global: &Global, what: &str) -> Result<(), Failure> {
+async fn confirm(global: &Global, what: &str) -> Result<(), Failure> {
     if global.yes {
         return Ok(());
     }
@@ -145,9 +145,10 @@ fn confirm(global: &Global, what: &str) -> Result<(), Failure> {
         return Err(Failure::hinted(Exit::Usage, error, "add --yes when that is what you want"));
     }
     output::tell_part(&format!("This will {what}. Type yes to go on: "));
-    let mut answer = String::new();
-    std::io::stdin().read_line(&mut answer).map_err(|error| Failure::plain(Exit::Usage, error))?;
-    match answer.trim() {
+    // Beside the runtime's own work: an interrupt is heard also while the answer is waited for.
+    let asked = tokio::task::spawn_blocking(|| std::io::stdin().lines().next().unwrap_or_else(|| Ok(String::new())));
+    let answer = asked.await.expect("reading an answer does not panic");
+    match answer.map_err(|error| Failure::plain(Exit::Usage, error))?.trim() {
         "yes" => Ok(()),
         _ => Err(Failure::plain(Exit::Usage, "not confirmed; nothing was changed")),
     }

@@ -22,9 +22,9 @@ pub async fn run(
     let rulings = decisions.map(plan::read_rulings).transpose()?.unwrap_or_default();
     let session = open(profile, global, allowances, rulings)?;
     if freeze {
-        confirm(global, "stop writes in DR, plan anew and write to the primary")?;
+        confirm(global, "stop writes in DR, plan anew and write to the primary").await?;
     } else if apply {
-        confirm(global, "write to the primary")?;
+        confirm(global, "write to the primary").await?;
     }
     let mode = if apply { Mode::Apply } else { Mode::DryRun };
     let action = if apply { Action::Replay } else { Action::DryRun };

@@ -24,7 +24,7 @@ pub async fn run(
     }
     let rulings = decisions.map(plan::read_rulings).transpose()?.unwrap_or_default();
     let session = open(profile, global, allowances, rulings)?;
-    confirm(global, "write to the primary, stop writes in DR and move customers to the primary")?;
+    confirm(global, "write to the primary, stop writes in DR and move customers to the primary").await?;
     let mut teller = Teller { quiet: global.quiet || global.json };
     let exit_of = |error: &crate::session::SessionError| Failure::exit_of(error);
     let led = lead(&session, &mut teller, &exit_of).await?;

@@ -11,7 +11,7 @@ use crate::session::{Action, UndoOutcome};
 
 pub async fn run(profile: &Path, global: &Global) -> Ended {
     let session = open(profile, global, Default::default(), Default::default())?;
-    confirm(global, "restore the primary to what it was before the replay")?;
+    confirm(global, "restore the primary to what it was before the replay").await?;
     let work = async { Ok(session.undo().await?) };
     let (outcome, exit) = recorded(&session, Action::Undo, work).await?;
     print(

@@ -15,7 +15,7 @@ pub async fn run(profile: &Path, freeze: bool, undone: bool, global: &Global) ->
         return run_undone(&session, global).await;
     }
     if freeze {
-        confirm(global, "stop writes in DR")?;
+        confirm(global, "stop writes in DR").await?;
     }
     let work = async {
         if freeze {
