@@ -88,6 +88,8 @@ fn judge(error: &SessionError) -> (Exit, Option<&'static str>) {
         E::WrongAccount { .. } => (Exit::Usage, Some("use that account's credentials; nothing was written")),
         E::ProfileLacks { .. } => (Exit::Usage, Some("see docs/profile.md for what goes there")),
         E::NothingWritten => (Exit::Usage, None),
+        E::NotDecided { .. } => (Exit::Usage, Some("held.ndjson of the session lists what the newest plan holds")),
+        E::NotTakenBack { .. } => (Exit::Usage, None),
         E::NoPlan => (Exit::Usage, Some("run failback plan first")),
         E::CheckpointExists { .. } => (Exit::Usage, Some("a checkpoint is never overwritten: choose another name")),
         E::PlanOutdated { .. } => {

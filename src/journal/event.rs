@@ -87,6 +87,38 @@ pub enum Event {
         /// The counters with their new values.
         counters: Json,
     },
+    /// A person decided about held items; the items are rows of their own, sealed.
+    Decided {
+        /// The decision's number within the session, from 1.
+        number: i64,
+        /// Who decided.
+        by: String,
+        /// The ruling's word.
+        choice: String,
+        /// What it was decided on, in words.
+        scope: String,
+        /// How many items.
+        items: u64,
+        /// The seal over the items.
+        seal: String,
+        /// The file with both sides' contents, where they are kept for the business.
+        #[serde(skip_serializing_if = "Option::is_none", default)]
+        file: Option<String>,
+    },
+    /// A decision was taken back.
+    TakenBack {
+        /// Its number.
+        number: i64,
+        /// Who took it back.
+        by: String,
+    },
+    /// A person allowed plans of this session to pass limits.
+    Allowed {
+        /// Who.
+        by: String,
+        /// What was allowed, in words.
+        what: Vec<String>,
+    },
     /// A replay pass ended.
     Replayed {
         /// The plan.

@@ -5,6 +5,7 @@
 //! told, never guessed around.
 
 mod chain;
+mod decisions;
 mod event;
 mod head;
 mod lock;
@@ -18,6 +19,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use rusqlite::{Connection, OpenFlags, Transaction, params};
 
+pub use decisions::{DecisionOn, DecisionRow, DecisionWriter};
 pub use event::{Event, EventRecord};
 use head::Head;
 pub use lock::SessionLock;
@@ -27,7 +29,7 @@ pub use steps::{PlanRecord, PlanWriter, Settlement, StepRow, StepState};
 use crate::model::{Clock, Digest, Timestamp};
 
 /// Version of the journal's tables and events.
-pub const JOURNAL_FORMAT: i64 = 2;
+pub const JOURNAL_FORMAT: i64 = 3;
 
 /// The journal's file within the session folder.
 pub const JOURNAL_FILE: &str = "session.sqlite";

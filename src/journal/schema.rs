@@ -70,9 +70,27 @@ CREATE TABLE prior_history (
 ) STRICT;
 ";
 
+/// What format 3 added: decisions of persons on held items.
+const DECISIONS: &str = "
+CREATE TABLE decision (
+    number INTEGER NOT NULL,
+    plan INTEGER NOT NULL,
+    store TEXT NOT NULL,
+    key_json TEXT NOT NULL,
+    primary_digest BLOB,
+    dr_digest BLOB,
+    choice TEXT NOT NULL
+) STRICT;
+CREATE INDEX decision_by_key ON decision (store, key_json);
+";
+
+/// The format before decisions were kept.
+const WITHOUT_DECISIONS: i64 = 2;
+
 /// Makes the tables of a new file.
 pub(super) fn create(connection: &Connection) -> Result<()> {
-    connection.execute_batch(&format!("BEGIN; {TABLES} PRAGMA user_version = {JOURNAL_FORMAT}; COMMIT;"))?;
+    let version = format!("PRAGMA user_version = {JOURNAL_FORMAT};");
+    connection.execute_batch(&format!("BEGIN; {TABLES} {DECISIONS} {version} COMMIT;"))?;
     Ok(())
 }
 
@@ -80,12 +98,25 @@ pub(super) fn prepare(connection: &Connection) -> Result<()> {
     check_version(connection)?;
     connection.pragma_update(None, "journal_mode", "WAL")?;
     connection.pragma_update(None, "synchronous", "FULL")?;
+    if version(connection)? == WITHOUT_DECISIONS {
+        let version = format!("PRAGMA user_version = {JOURNAL_FORMAT};");
+        connection.execute_batch(&format!("BEGIN; {DECISIONS} {version} COMMIT;"))?;
+    }
     Ok(())
 }
 
+fn version(connection: &Connection) -> Result<i64> {
+    Ok(connection.pragma_query_value(None, "user_version", |row| row.get(0))?)
+}
+
+/// Whether the file keeps decisions: one of an older format that is only read does not.
+pub(super) fn has_decisions(connection: &Connection) -> Result<bool> {
+    Ok(version(connection)? > WITHOUT_DECISIONS)
+}
+
 pub(super) fn check_version(connection: &Connection) -> Result<()> {
-    match connection.pragma_query_value(None, "user_version", |row| row.get(0))? {
-        JOURNAL_FORMAT => Ok(()),
+    match version(connection)? {
+        JOURNAL_FORMAT | WITHOUT_DECISIONS => Ok(()),
         found => Err(JournalError::Version { found }),
     }
 }

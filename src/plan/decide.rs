@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use crate::diff::{BaseState, DeltaLine};
 use crate::model::{Change, Side, Verdict};
@@ -20,13 +20,43 @@ pub enum Decision {
 }
 
 /// A person's word on one held item.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Ruling {
     /// dr's contents win.
     Dr,
     /// The primary's contents win; an accepted difference.
     Primary,
+    /// dr's contents win, and both sides' contents are kept in a file for the business.
+    Both,
+}
+
+impl Ruling {
+    /// All rulings.
+    pub const ALL: [Ruling; 3] = [Ruling::Dr, Ruling::Primary, Ruling::Both];
+
+    /// The word in files and on the command line.
+    pub fn word(self) -> &'static str {
+        match self {
+            Ruling::Dr => "dr",
+            Ruling::Primary => "primary",
+            Ruling::Both => "both",
+        }
+    }
+
+    /// The ruling of a word.
+    pub fn named(word: &str) -> Option<Ruling> {
+        Ruling::ALL.into_iter().find(|ruling| ruling.word() == word)
+    }
+
+    /// What becomes of the item, in words.
+    pub fn consequence(self) -> &'static str {
+        match self {
+            Ruling::Dr => "dr's contents go to the primary",
+            Ruling::Primary => "the primary's contents stay, an accepted difference",
+            Ruling::Both => "dr's contents go to the primary, and both are kept in a file for the business",
+        }
+    }
 }
 
 /// Rulings by store and key (JSON text of the key object).
@@ -43,7 +73,7 @@ pub fn decide(line: &DeltaLine, policy: &PolicyProfile, ruling: Option<Ruling>) 
         };
     }
     match ruling {
-        Some(Ruling::Dr) => Decision::FollowDr,
+        Some(Ruling::Dr | Ruling::Both) => Decision::FollowDr,
         Some(Ruling::Primary) => Decision::Accept("kept as the primary has it, by a person's ruling".into()),
         None => by_policy(line, policy),
     }

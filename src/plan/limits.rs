@@ -20,6 +20,20 @@ pub struct Allowances {
     pub base_age: bool,
 }
 
+impl Allowances {
+    /// What either allows.
+    pub fn and(self, more: Allowances) -> Allowances {
+        let Allowances { deletes, overwrites, empty_dr, everything, base_age } = self;
+        Allowances {
+            deletes: deletes || more.deletes,
+            overwrites: overwrites || more.overwrites,
+            empty_dr: empty_dr || more.empty_dr,
+            everything: everything || more.everything,
+            base_age: base_age || more.base_age,
+        }
+    }
+}
+
 /// What a plan would do to one store.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PlanCounts {

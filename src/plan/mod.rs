@@ -5,12 +5,14 @@
 mod decide;
 mod forecast;
 mod limits;
+mod rule;
 
 use serde::{Deserialize, Serialize};
 
 pub use decide::{Decision, Ruling, Rulings, decide};
 pub use forecast::{Forecast, forecast};
 pub use limits::{Allowances, PlanCounts, limit_reasons};
+pub use rule::Rule;
 
 use crate::diff::DeltaLine;
 use crate::model::{Change, Digest, Key, StoreId, Verdict};
@@ -86,6 +88,12 @@ pub struct Kept {
     pub dr: Option<Digest>,
     /// Why it was kept, in words.
     pub reason: String,
+    /// The canonical key bytes in hexadecimal; empty in what older versions wrote.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub canonical_key: String,
+    /// The number of the decision that accepted it, where it was a decision of this session.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub decision: Option<i64>,
 }
 
 impl Kept {
@@ -99,6 +107,8 @@ impl Kept {
             primary: line.primary,
             dr: line.dr,
             reason: reason.into(),
+            canonical_key: line.canonical_key.clone(),
+            decision: None,
         }
     }
 }

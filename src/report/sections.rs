@@ -207,7 +207,7 @@ fn value(text: &mut String, context: &ReportContext, store: &StoreId, key: &Json
 fn list_kept(text: &mut String, context: &ReportContext, total: u64, kept: &[Kept], file: Option<&str>) {
     let listed = &kept[..kept.len().min(KEYS_LISTED_MAX)];
     for kept in listed {
-        let Kept { store, key, verdict, change, reason, primary: _, dr: _ } = kept;
+        let Kept { store, key, verdict, change, reason, primary: _, dr: _, canonical_key: _, decision: _ } = kept;
         let reason = plain(reason);
         line(text, format!("- {} {}: {verdict} {change}: {reason}", plain(&store.0), code(&key.to_string())));
         value(text, context, store, key);

@@ -91,6 +91,20 @@ pub enum SessionError {
     /// There is nothing to compare with: this session wrote nothing.
     #[error("this session wrote nothing, so there is nothing that could have been undone")]
     NothingWritten,
+    /// What a person meant to decide is not there to be decided.
+    #[error("nothing was decided: {why}")]
+    NotDecided {
+        /// Why.
+        why: String,
+    },
+    /// A decision that cannot be taken back.
+    #[error("decision {number} cannot be taken back: {why}")]
+    NotTakenBack {
+        /// Its number.
+        number: i64,
+        /// Why.
+        why: String,
+    },
     /// There is no plan to replay.
     #[error("this session has no plan")]
     NoPlan,

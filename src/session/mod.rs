@@ -4,9 +4,11 @@
 //! [`SessionState`] is folded from it. Any method can be cut off at any instant and called again.
 
 mod action;
+mod business;
 mod check;
 mod checkpoint;
 mod cutover;
+mod deciding;
 mod diff;
 mod error;
 mod exhibits;
@@ -14,6 +16,7 @@ mod exit;
 mod following;
 mod freeze;
 mod live;
+mod looking;
 mod open;
 mod planning;
 mod replaying;
@@ -23,12 +26,13 @@ mod verifying;
 mod whole;
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 pub use action::Action;
 pub use check::{CheckOutcome, StoreCheck};
 pub use checkpoint::CheckpointOutcome;
 pub use cutover::{CutoverOutcome, retreat_unrecorded};
+pub use deciding::{DecideOutcome, Picked};
 pub use diff::DiffOutcome;
 pub use error::SessionError;
 pub use exhibits::{
@@ -38,10 +42,11 @@ pub use exit::{Exit, Exits};
 pub use following::Follower;
 pub use freeze::FreezeOutcome;
 pub use live::{LiveTasks, TaskProgress};
+pub use looking::{ItemSides, Seen};
 pub use open::open_pair;
 pub use planning::{NewestKept, PlanOutcome, PlanSummary, StorePlan, newest_kept};
 pub use replaying::{ReplayOutcome, StoreReplay, UndoOutcome};
-pub use state::SessionState;
+pub use state::{DecisionMade, SessionState};
 pub use undone::UndoneOutcome;
 pub use verifying::{StoreVerification, VerifyOutcome};
 
@@ -50,6 +55,7 @@ use crate::cutover::TrafficDial;
 use crate::journal::{Event, Journal};
 use crate::model::{Clock, Digest, StoreId};
 use crate::plan::{Allowances, Rulings};
+pub use crate::plan::{Rule, Ruling as Choice};
 use crate::profile::{Profile, Resources, StoreProfile};
 use crate::store::memory::MemoryRegistry;
 use crate::store::{Finding, StorePair};
@@ -89,6 +95,8 @@ pub struct Session {
     profile_digest: Digest,
     journal: Arc<Journal>,
     options: Options,
+    /// What was allowed on the command line and since.
+    allowances: Mutex<Allowances>,
     around: Surroundings,
     accounts_hold: tokio::sync::OnceCell<()>,
 }
@@ -115,7 +123,8 @@ impl Session {
         let journal = Arc::new(Journal::open(folder, around.clock.clone())?);
         let profile_digest = blake3::hash(profile_text.as_bytes()).into();
         journal.keep_profile(profile_digest, profile_text)?;
-        Ok(Session { profile, profile_digest, journal, options, around, accounts_hold: Default::default() })
+        let allowances = Mutex::new(options.allowances);
+        Ok(Session { profile, profile_digest, journal, options, allowances, around, accounts_hold: Default::default() })
     }
 
     /// The profile.

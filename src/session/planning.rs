@@ -145,7 +145,7 @@ impl Session {
             }
             Ok(())
         })?;
-        let limits = limit_reasons(&counts, &profile.policy, &self.options.allowances);
+        let limits = limit_reasons(&counts, &profile.policy, &self.allowances());
         for_each_line(&comparison.delta, |line| match self.decide_line(profile, &line, doubt.as_ref()) {
             Decision::FollowDr if limits.is_empty() => write_step(&line, comparison, writer, hasher),
             Decision::FollowDr => write_kept(&Kept::new(&line, limits.join("; ")), true, writer),
@@ -186,7 +186,7 @@ impl Session {
 
     /// Why what rests on the base must be held, if it must.
     fn base_doubt(&self, profile: &StoreProfile, age_seconds: Option<i64>) -> Option<Doubt> {
-        if self.options.allowances.base_age {
+        if self.allowances().base_age {
             return None;
         }
         let tolerance = profile.policy.base_age_tolerance_seconds;

@@ -1,6 +1,6 @@
 //! What has happened so far, folded from the events.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 use serde_json::Value as Json;
@@ -29,6 +29,12 @@ pub struct SessionState {
     pub comparisons: BTreeMap<StoreId, Comparison>,
     /// The plans: when, id, and what they do.
     pub plans: Vec<(Timestamp, Digest, PlanSummary)>,
+    /// What persons decided about held items, in order.
+    pub decisions: Vec<DecisionMade>,
+    /// A decision that the newest plan may rest on and that was taken back since.
+    pub plan_lost_decision: Option<i64>,
+    /// What persons allowed beyond the limits: when, who, what.
+    pub allowed: Vec<(Timestamp, String, Vec<String>)>,
     /// The replay passes: when, plan, and what came of them.
     pub replays: Vec<(Timestamp, Digest, Vec<StoreReplay>)>,
     /// Steps done, refused and stale, over the whole session.
@@ -53,7 +59,38 @@ pub struct SessionState {
     pub unread: u64,
 }
 
+/// A decision of a person.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct DecisionMade {
+    /// Its number.
+    pub number: i64,
+    /// When.
+    pub at: Timestamp,
+    /// Who.
+    pub by: String,
+    /// The ruling's word.
+    pub choice: String,
+    /// What it was decided on, in words.
+    pub scope: String,
+    /// How many items.
+    pub items: u64,
+    /// The seal over its items.
+    pub seal: String,
+    /// The file with both sides' contents, where there is one.
+    pub file: Option<String>,
+    /// How many plans there were by then; later ones rest on it.
+    pub plans_before: usize,
+    /// When it was taken back and by whom, where it was.
+    pub taken_back: Option<(Timestamp, String)>,
+}
+
 impl SessionState {
+    /// The numbers of the decisions that were taken back.
+    pub fn taken_back(&self) -> BTreeSet<i64> {
+        let taken = self.decisions.iter().filter(|decision| decision.taken_back.is_some());
+        taken.map(|decision| decision.number).collect()
+    }
+
     /// Folds the events of a journal.
     ///
     /// # Errors
@@ -103,7 +140,30 @@ impl SessionState {
             Event::Planned { plan, summary } => {
                 let read = self.read(summary);
                 self.plans.extend(read.map(|summary| (at, *plan, summary)));
+                self.plan_lost_decision = None;
             }
+            Event::Decided { number, by, choice, scope, items, seal, file } => self.decisions.push(DecisionMade {
+                number: *number,
+                at,
+                by: by.clone(),
+                choice: choice.clone(),
+                scope: scope.clone(),
+                items: *items,
+                seal: seal.clone(),
+                file: file.clone(),
+                plans_before: self.plans.len(),
+                taken_back: None,
+            }),
+            Event::TakenBack { number, by } => {
+                let taken = self.decisions.iter_mut().find(|decision| decision.number == *number);
+                if let Some(decision) = taken {
+                    decision.taken_back = Some((at, by.clone()));
+                    if decision.plans_before < self.plans.len() {
+                        self.plan_lost_decision = Some(*number);
+                    }
+                }
+            }
+            Event::Allowed { by, what } => self.allowed.push((at, by.clone(), what.clone())),
             Event::Replayed { plan, summary } => {
                 let read = self.read(summary);
                 self.replays.extend(read.map(|summary| (at, *plan, summary)));

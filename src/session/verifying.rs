@@ -291,7 +291,7 @@ impl Explained {
 }
 
 fn accepted_difference(kept: &Kept) -> AcceptedDifference {
-    let Kept { store: _, key, verdict, change: _, primary, dr, reason } = kept.clone();
+    let Kept { store: _, key, verdict, change: _, primary, dr, reason, canonical_key: _, decision: _ } = kept.clone();
     AcceptedDifference { key, verdict, reason, primary, dr }
 }
 
