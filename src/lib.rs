@@ -30,6 +30,7 @@
 //! | [`report`] | what people and programs read of a session; pure |
 //! | [`guide`] | what a led session does next, and doing it |
 //! | [`drill`] | the whole job on two simulated Regions |
+//! | [`tui`] | the guided session on a terminal |
 //! | [`cli`] | arguments, commands, exit codes |
 
 pub mod cli;
@@ -47,4 +48,5 @@ pub mod replay;
 pub mod report;
 pub mod session;
 pub mod store;
+pub mod tui;
 pub mod verify;

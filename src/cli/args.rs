@@ -117,6 +117,9 @@ pub enum Command {
         /// Without a screen, for scripts; needs --yes
         #[arg(long)]
         headless: bool,
+        /// Look on at a session that somebody else leads, read-only
+        #[arg(long, conflicts_with_all = ["headless", "decisions", "yes"])]
+        watch: bool,
         /// What is allowed beyond the limits
         #[command(flatten)]
         allow: Allow,

@@ -39,6 +39,15 @@ impl Failure {
 }
 
 impl Failure {
+    /// The exit code of a session's error, and what to do about it.
+    pub fn judged(error: &SessionError) -> (Exit, Option<String>) {
+        if is_disk_full(error) {
+            return (Exit::Incomplete, Some(DISK_FULL.into()));
+        }
+        let (exit, hint) = judge(error);
+        (exit, hint.map(|hint| format!("{hint}{}", what_is_safe(error))))
+    }
+
     /// The exit code of a session's error.
     pub fn exit_of(error: &SessionError) -> Exit {
         judge(error).0
@@ -112,9 +121,12 @@ const OTHER_BASE: &str = "name a checkpoint from before the disaster, or base = 
 
 fn judge_journal(error: &JournalError) -> (Exit, Option<&'static str>) {
     match error {
-        JournalError::Locked { .. } => {
-            (Exit::Usage, Some("wait for the other command to end, or end that process: nothing will be lost"))
-        }
+        JournalError::Locked { .. } => (
+            Exit::Usage,
+            Some(
+                "wait for the other command to end, or end that process: nothing will be lost; failback run --watch looks on",
+            ),
+        ),
         JournalError::NoSession { .. } => (Exit::Usage, Some("run failback check or plan first")),
         JournalError::Damaged { .. } => (
             Exit::Incomplete,

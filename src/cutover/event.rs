@@ -30,6 +30,9 @@ pub enum CutoverEvent {
     Insync {
         /// The change.
         change: ChangeId,
+        /// How long answers from before it may still be cached, in seconds; 0 in what older versions wrote.
+        #[serde(default)]
+        ttl_seconds: u64,
     },
     /// Answers from before the change have left well-behaved caches.
     TtlWaited {

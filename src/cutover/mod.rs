@@ -20,6 +20,6 @@ pub use error::{CutoverError, CutoverErrorKind};
 pub use event::{CutoverEnd, CutoverEvent, Observer};
 pub use health::{CommandProbe, HealthCheckProbe, HealthProbe, Probed, UrlProbe, probe_of};
 pub use memory::MemoryDial;
-pub use next_move::{Health, Move, Propagation, Share, Situation, next_move};
+pub use next_move::{Health, Move, Propagation, Share, Situation, UNKNOWN_CHANGE_SECONDS, next_move};
 pub use route53::{Route53, Route53Dial};
 pub use runner::{Cutover, Sleep, TokioSleep};

@@ -217,7 +217,7 @@ impl<'a, 'b> Run<'a, 'b> {
             }
             ChangeStatus::Insync => {
                 self.sync = Propagation::Insync;
-                return self.tell(CutoverEvent::Insync { change });
+                return self.tell(CutoverEvent::Insync { change, ttl_seconds: self.seen.ttl_seconds });
             }
         }
         if self.insync_waited_seconds >= self.cutover.profile.insync_timeout_seconds {

@@ -159,6 +159,7 @@ impl Ground {
             progress,
             memory: self.memory.clone(),
             checkpoints: self.folder.join("checkpoints"),
+            pace: Arc::default(),
             dial: self.dial.clone().map(|dial| dial as Arc<dyn TrafficDial>),
         }
     }

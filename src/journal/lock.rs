@@ -14,7 +14,15 @@ pub struct SessionLock {
     _file: Flock<File>,
 }
 
+/// The lock's file within the session folder; it holds its last owner's pid.
+const LOCK_FILE: &str = "session.lock";
+
 impl SessionLock {
+    /// The process that took the lock last, whether or not it still holds it.
+    pub fn owner(folder: &Path) -> Option<u32> {
+        std::fs::read_to_string(folder.join(LOCK_FILE)).ok()?.trim().parse().ok()
+    }
+
     /// Takes the lock of a session folder.
     ///
     /// # Errors
@@ -22,7 +30,7 @@ impl SessionLock {
     /// [`JournalError::Locked`] with the owner's pid.
     pub fn take(folder: &Path) -> Result<SessionLock, JournalError> {
         let folder_error = |source| JournalError::Folder { folder: folder.to_owned(), source };
-        let path = folder.join("session.lock");
+        let path = folder.join(LOCK_FILE);
         let file = OpenOptions::new().create(true).truncate(false).read(true).write(true).open(path);
         match Flock::lock(file.map_err(folder_error)?, FlockArg::LockExclusiveNonblock) {
             Ok(mut file) => {

@@ -15,7 +15,7 @@ mod sections;
 mod standing;
 mod store_standing;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod verdict;
 mod words;
 

@@ -16,34 +16,34 @@ const PLAN_ID: Digest = Digest([0xab; 32]);
 
 /// A session's events, a minute apart from 04:00.
 #[derive(Default, Clone)]
-struct Story(Vec<EventRecord>);
+pub(crate) struct Story(pub(crate) Vec<EventRecord>);
 
-fn minute(minute: i64) -> Timestamp {
+pub(crate) fn minute(minute: i64) -> Timestamp {
     "2026-11-22T04:00:00Z".parse::<Timestamp>().unwrap() + jiff::SignedDuration::from_mins(minute)
 }
 
 impl Story {
-    fn then(mut self, event: Event) -> Story {
+    pub(crate) fn then(mut self, event: Event) -> Story {
         let seq = self.0.len() as i64 + 1;
         self.0.push(EventRecord { seq, at: minute(seq), event });
         self
     }
 
-    fn began(self, command: &str) -> Story {
+    pub(crate) fn began(self, command: &str) -> Story {
         self.then(Event::Began { command: command.into(), version: "1".into(), profile: Digest([1; 32]) })
     }
 
-    fn ended(self, command: &str, exit_code: u8) -> Story {
+    pub(crate) fn ended(self, command: &str, exit_code: u8) -> Story {
         self.then(Event::Ended { command: command.into(), exit_code })
     }
 
-    fn compared(self, differing: u64) -> Story {
+    pub(crate) fn compared(self, differing: u64) -> Story {
         let at = minute(self.0.len() as i64 + 1);
         let comparison = serde_json::to_value(comparison(differing, at)).unwrap();
         self.then(Event::Compared { by: "diff".into(), comparison })
     }
 
-    fn planned(self, held: u64) -> Story {
+    pub(crate) fn planned(self, held: u64) -> Story {
         let counts = PlanCounts {
             primary_items: 1_200_000,
             dr_items: 1_200_010,
@@ -67,7 +67,7 @@ impl Story {
         self.then(Event::Planned { plan: PLAN_ID, summary })
     }
 
-    fn replayed(mut self, done: u64, refused: u64) -> Story {
+    pub(crate) fn replayed(mut self, done: u64, refused: u64) -> Story {
         let (store, key) = (StoreId("orders".into()), "00".to_owned());
         for _ in 0..done {
             let (store, key) = (store.clone(), key.clone());
@@ -85,7 +85,7 @@ impl Story {
         self.then(Event::Replayed { plan: PLAN_ID, summary }).ended("replay --apply", if refused > 0 { 3 } else { 0 })
     }
 
-    fn verified(self, unaccepted: u64) -> Story {
+    pub(crate) fn verified(self, unaccepted: u64) -> Story {
         let evidence = FenceEvidence {
             kind: FenceKind::NegativeWriteTest,
             at: Some(minute(self.0.len() as i64 + 1)),
@@ -107,12 +107,12 @@ impl Story {
         story.then(Event::Verified { parity: unaccepted == 0, summary, certificate }).ended("verify", code)
     }
 
-    fn traffic(self, share: Option<u8>, step: serde_json::Value) -> Story {
+    pub(crate) fn traffic(self, share: Option<u8>, step: serde_json::Value) -> Story {
         let share = share.map(|share| Percent::new(share).unwrap());
         self.then(Event::Traffic { share, step })
     }
 
-    fn state(&self) -> SessionState {
+    pub(crate) fn state(&self) -> SessionState {
         SessionState::fold(&self.0)
     }
 }
@@ -151,7 +151,7 @@ fn comparison(differing: u64, until: Timestamp) -> Comparison {
     }
 }
 
-fn tb() -> Timestamp {
+pub(crate) fn tb() -> Timestamp {
     "2026-11-22T03:10:00Z".parse().unwrap()
 }
 
@@ -164,6 +164,8 @@ fn context() -> ReportContext {
         primary: None,
         dr: None,
         reason: reason.into(),
+        canonical_key: String::new(),
+        decision: None,
     };
     ReportContext {
         profile: "shop".into(),
@@ -195,23 +197,23 @@ fn head(story: &Story) -> String {
     format!("{can}: {}\nloss: {}\nnext: {command}: {why}", answer.sentence, answer.loss)
 }
 
-fn checked() -> Story {
+pub(crate) fn checked() -> Story {
     Story::default().began("check").then(Event::Checked { findings: value!([]) }).ended("check", 0)
 }
 
-fn compared() -> Story {
+pub(crate) fn compared() -> Story {
     checked().began("diff").compared(17).ended("diff", 1)
 }
 
-fn planned(held: u64) -> Story {
+pub(crate) fn planned(held: u64) -> Story {
     compared().began("plan").compared(17).planned(held).ended("plan", if held > 0 { 3 } else { 0 })
 }
 
-fn replayed(refused: u64) -> Story {
+pub(crate) fn replayed(refused: u64) -> Story {
     planned(0).began("replay --apply").replayed(13 - refused, refused)
 }
 
-fn shifted() -> Story {
+pub(crate) fn shifted() -> Story {
     let story = replayed(0).verified(0).began("cutover");
     let story = story.traffic(Some(25), value!({ "event": "shift_intended", "to": 25 }));
     let story = story.traffic(Some(25), value!({ "event": "shifted", "to": 25, "change": "C1" }));

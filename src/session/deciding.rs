@@ -7,8 +7,8 @@ use serde::Serialize;
 
 use super::business::{BusinessFile, Decider, business_file, forget};
 use super::planning::newest_plans;
-use super::{Choice, Result, Session, SessionError};
-use crate::journal::{DecisionRow, Event, JournalError};
+use super::{Choice, Result, Session, SessionError, SessionState};
+use crate::journal::{DecisionRow, Event, Journal, JournalError};
 use crate::model::StoreId;
 use crate::plan::{Allowances, Kept, Rule};
 
@@ -165,9 +165,7 @@ impl Session {
     ///
     /// [`SessionError`] when the journal cannot be read.
     pub fn undecided(&self) -> Result<u64> {
-        let taken_back = self.state()?.taken_back();
-        let plans = newest_plans(&self.journal)?.into_iter();
-        plans.map(|(store, plan)| Ok(self.journal.undecided(plan, &store, &taken_back)?)).sum()
+        undecided(&self.journal, &self.state()?)
     }
 
     /// Allows the plans that this open session makes from now on to pass limits, and records who did.
@@ -268,6 +266,17 @@ impl Session {
             _ => picked.words(),
         }
     }
+}
+
+/// Held items of the newest plan of each store that no standing decision made on that plan is about.
+///
+/// # Errors
+///
+/// [`SessionError`] when the journal cannot be read.
+pub fn undecided(journal: &Journal, state: &SessionState) -> Result<u64> {
+    let taken_back = state.taken_back();
+    let plans = newest_plans(journal)?.into_iter();
+    plans.map(|(store, plan)| Ok(journal.undecided(plan, &store, &taken_back)?)).sum()
 }
 
 fn nothing_picked(changed: usize) -> SessionError {

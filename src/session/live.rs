@@ -1,10 +1,16 @@
-//! How far the work of this process has come, for a screen to look at.
+//! How far the work has come: for the screen of this process, and in a small file for whoever looks on.
 
 use std::collections::VecDeque;
+use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
+use nix::sys::signal::kill;
+use nix::unistd::Pid;
+use serde::{Deserialize, Serialize};
+
 use crate::compare::Progress;
+use crate::journal::SessionLock;
 
 /// The span that a rate is measured over.
 const RATE_SPAN: Duration = Duration::from_secs(5);
@@ -14,7 +20,7 @@ const SAMPLES_MAX: usize = 64;
 const ENDED_MAX: usize = 32;
 
 /// One task as it stands.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct TaskProgress {
     /// Its name: `read orders dr`, `replay orders`.
     pub task: String,
@@ -45,6 +51,36 @@ impl TaskProgress {
     }
 }
 
+/// The file within the session folder that tells how far the work has come.
+const PROGRESS_FILE: &str = "progress.json";
+
+/// How far the work of another process has come.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct LiveProgress {
+    /// The process.
+    pub pid: u32,
+    /// Its tasks.
+    pub tasks: Vec<TaskProgress>,
+}
+
+/// Tells in the session folder how far the work of this process has come. Nothing rests on it, so it is not synced, and what
+/// cannot be written is left out.
+pub fn publish(folder: &Path, tasks: Vec<TaskProgress>) {
+    let live = LiveProgress { pid: std::process::id(), tasks };
+    let draft = folder.join(format!("{PROGRESS_FILE}.unfinished"));
+    let Ok(text) = serde_json::to_vec(&live) else { return };
+    let _ = std::fs::write(&draft, text).and_then(|()| std::fs::rename(&draft, folder.join(PROGRESS_FILE)));
+}
+
+/// How far the work on a session has come, as the process at work tells it; `None` when none is at work.
+pub fn read_progress(folder: &Path) -> Option<LiveProgress> {
+    let live: LiveProgress = serde_json::from_slice(&std::fs::read(folder.join(PROGRESS_FILE)).ok()?).ok()?;
+    // What a process left behind that ended says nothing. Its lock is not tried: that would hold up whoever takes it now.
+    let owner = SessionLock::owner(folder)?;
+    let runs = kill(Pid::from_raw(i32::try_from(owner).ok()?), None).is_ok();
+    (owner == live.pid && runs).then_some(live)
+}
+
 struct Task {
     progress: TaskProgress,
     began: Instant,
@@ -68,7 +104,9 @@ impl Task {
             return;
         }
         self.samples.push_back((now, self.progress.done));
-        while self.samples.len() > SAMPLES_MAX || self.samples.front().is_some_and(|(at, _)| now - *at > RATE_SPAN) {
+        // One sample older than the span stays: what comes seldom has a rate too.
+        let old = |sample: Option<&(Instant, u64)>| sample.is_some_and(|(at, _)| now - *at > RATE_SPAN);
+        while self.samples.len() > SAMPLES_MAX || old(self.samples.get(1)) {
             self.samples.pop_front();
         }
     }
@@ -157,6 +195,20 @@ mod tests {
             live.end(&task);
         }
         assert_eq!(live.snapshot().len(), ENDED_MAX);
+    }
+
+    #[test]
+    fn what_an_ended_process_left_says_nothing() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let task = TaskProgress { task: "read orders dr".into(), done: 7, ..TaskProgress::default() };
+        publish(folder.path(), vec![task.clone()]);
+        assert_eq!(read_progress(folder.path()), None, "nobody holds the session");
+        let lock = crate::journal::SessionLock::take(folder.path()).expect("free");
+        let live = read_progress(folder.path()).expect("somebody is at work");
+        assert_eq!((live.pid, live.tasks), (std::process::id(), vec![task]));
+        drop(lock);
+        std::fs::write(folder.path().join("session.lock"), "1").expect("another owner");
+        assert_eq!(read_progress(folder.path()), None);
     }
 
     #[test]

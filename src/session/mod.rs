@@ -4,6 +4,7 @@
 //! [`SessionState`] is folded from it. Any method can be cut off at any instant and called again.
 
 mod action;
+mod browse;
 mod business;
 mod check;
 mod checkpoint;
@@ -29,10 +30,11 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 pub use action::Action;
+pub use browse::{BrowseFate, BrowseRow, DeltaFile, DeltaIndex, Filter, Sort, SortBy};
 pub use check::{CheckOutcome, StoreCheck};
 pub use checkpoint::CheckpointOutcome;
 pub use cutover::{CutoverOutcome, retreat_unrecorded};
-pub use deciding::{DecideOutcome, Picked};
+pub use deciding::{DecideOutcome, Picked, undecided};
 pub use diff::DiffOutcome;
 pub use error::SessionError;
 pub use exhibits::{
@@ -41,10 +43,10 @@ pub use exhibits::{
 pub use exit::{Exit, Exits};
 pub use following::Follower;
 pub use freeze::FreezeOutcome;
-pub use live::{LiveTasks, TaskProgress};
+pub use live::{LiveProgress, LiveTasks, TaskProgress, publish, read_progress};
 pub use looking::{ItemSides, Seen};
 pub use open::open_pair;
-pub use planning::{NewestKept, PlanOutcome, PlanSummary, StorePlan, newest_kept};
+pub use planning::{NewestKept, PlanOutcome, PlanSummary, StorePlan, newest_kept, newest_plans};
 pub use replaying::{ReplayOutcome, StoreReplay, UndoOutcome};
 pub use state::{DecisionMade, SessionState};
 pub use undone::UndoneOutcome;
@@ -58,6 +60,7 @@ use crate::plan::{Allowances, Rulings};
 pub use crate::plan::{Rule, Ruling as Choice};
 use crate::profile::{Profile, Resources, StoreProfile};
 use crate::store::memory::MemoryRegistry;
+pub use crate::store::wrap::{Pace, PaceState};
 use crate::store::{Finding, StorePair};
 
 /// What a session method gives.
@@ -85,6 +88,8 @@ pub struct Surroundings {
     pub memory: MemoryRegistry,
     /// Where named checkpoints are kept.
     pub checkpoints: PathBuf,
+    /// How fast is written, and whether at all.
+    pub pace: Arc<Pace>,
     /// What shares the traffic, in place of the profile's Route 53 record; for the drill in memory.
     pub dial: Option<Arc<dyn TrafficDial>>,
 }
@@ -135,6 +140,11 @@ impl Session {
     /// The session folder.
     pub fn folder(&self) -> &Path {
         self.journal.folder()
+    }
+
+    /// What the session needs from outside.
+    pub fn surroundings(&self) -> &Surroundings {
+        &self.around
     }
 
     /// The journal, to follow it.

@@ -10,7 +10,7 @@ use crate::store::dynamodb::DynamoDbStore;
 use crate::store::memory::{MemoryRegistry, MemoryStore};
 use crate::store::postgres::PostgresStore;
 use crate::store::s3::S3Store;
-use crate::store::wrap::{Jittered, Retries, Retrying, Throttled};
+use crate::store::wrap::{Jittered, Pace, Retries, Retrying, Throttled};
 use crate::store::{BaseStore, ReadStore, StoreError, StorePair, WriteStore};
 
 /// Tries of one operation before its error ends the command.
@@ -52,10 +52,10 @@ pub(super) async fn open_sides(profile: &Profile, store: &StoreProfile, around: 
         Resources::S3 { .. } => s3(id, profile, store).await,
         Resources::Postgres { .. } => postgres(id, profile, store).await,
     };
-    wrapped(sides, store)
+    wrapped(sides, store, &around.pace)
 }
 
-fn wrapped(sides: Sides, store: &StoreProfile) -> Sides {
+fn wrapped(sides: Sides, store: &StoreProfile, pace: &Arc<Pace>) -> Sides {
     let (reads, writes) = (store.limits.reads_per_second, store.limits.writes_per_second);
     let retries = || Retries {
         attempts_max: ATTEMPTS_MAX,
@@ -64,10 +64,16 @@ fn wrapped(sides: Sides, store: &StoreProfile) -> Sides {
         pause: Arc::new(Jittered::new(u64::from(std::process::id()))),
     };
     let read = |side: Arc<dyn ReadStore>| -> Arc<dyn ReadStore> {
-        Arc::new(Retrying::new(Arc::new(Throttled::new(side, reads, writes)) as Arc<dyn ReadStore>, retries()))
+        Arc::new(Retrying::new(
+            Arc::new(Throttled::new(side, reads, writes).at(pace.clone())) as Arc<dyn ReadStore>,
+            retries(),
+        ))
     };
     let write = |side: Arc<dyn WriteStore>| -> Arc<dyn WriteStore> {
-        Arc::new(Retrying::new(Arc::new(Throttled::new(side, reads, writes)) as Arc<dyn WriteStore>, retries()))
+        Arc::new(Retrying::new(
+            Arc::new(Throttled::new(side, reads, writes).at(pace.clone())) as Arc<dyn WriteStore>,
+            retries(),
+        ))
     };
     Sides {
         primary: sides.primary.map(write),

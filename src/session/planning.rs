@@ -291,7 +291,7 @@ fn first_kept(
 
 /// The number of the newest plan of each store, newest plans first. A plan of some stores only says nothing of the others,
 /// for which an earlier plan still counts.
-pub(super) fn newest_plans(journal: &Journal) -> Result<Vec<(StoreId, i64)>> {
+pub fn newest_plans(journal: &Journal) -> Result<Vec<(StoreId, i64)>> {
     let plans = newest_plans_in_full(journal)?.into_iter();
     Ok(plans.flat_map(|(plan, stores)| stores.into_iter().map(move |store| (store, plan.number))).collect())
 }

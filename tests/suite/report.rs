@@ -76,6 +76,7 @@ pub async fn unfinished(home: &Home) {
         progress: Arc::new(Quiet),
         memory,
         checkpoints: home.path("checkpoints"),
+        pace: Default::default(),
         dial: None,
     };
     let session = Session::open(&home.path("session"), profile, &text, options, around).expect("a session");
@@ -205,6 +206,7 @@ fn session(home: &Home, memory: &MemoryRegistry, unattributed: &str) -> Session 
         progress: Arc::new(Quiet),
         memory: memory.clone(),
         checkpoints: home.path("checkpoints"),
+        pace: Default::default(),
         dial: None,
     };
     let options = Options { allowances, ..Options::default() };

@@ -8,6 +8,7 @@ use super::{Ended, confirm, load, open, print, recorded, surroundings};
 use crate::cli::args::Global;
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::output::tell;
+use crate::cli::progress;
 use crate::cutover::{CutoverEnd, CutoverEvent};
 use crate::session::{Action, CutoverOutcome, retreat_unrecorded};
 
@@ -37,7 +38,8 @@ async fn run_retreat(path: &Path, global: &Global) -> Ended {
             begun.and_then(|()| session.end(Action::Retreat.name(), Exit::Done as u8)).err().map(Failure::from)
         }
         Err(failure) => {
-            let outcome = retreat_unrecorded(&profile, &surroundings(global), &mut told).await?;
+            let outcome =
+                retreat_unrecorded(&profile, &surroundings(progress::progress(global.quiet)), &mut told).await?;
             print_outcome(global, &profile.name, &outcome)?;
             Some(failure)
         }

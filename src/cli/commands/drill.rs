@@ -9,11 +9,13 @@ use super::{Ended, check, cutover, diff, plan, print, replay, verify};
 use crate::cli::args::{Command, DrillArguments, Global};
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::output::{self, tell};
-use crate::cli::{SystemClock, progress};
+use crate::cli::{SystemClock, progress, screen};
 use crate::cutover::CutoverEvent;
 use crate::drill::sandbox::{self, Lifetime, SandboxError, Stopped};
 use crate::drill::story::{Fence, Scale, fence, try_write};
 use crate::drill::{Drill, DrillError, Narrator, Scene, Stage, homecoming};
+use crate::session::{LiveTasks, Options};
+use crate::tui::{self, Seat};
 
 /// Runs the sandbox's supervisor when that is what was asked for.
 pub fn supervise(command: &Command) -> Option<Exit> {
@@ -67,6 +69,9 @@ async fn rehearse(arguments: DrillArguments, global: &Global) -> Ended {
         progress: progress::progress(global.quiet),
     };
     let mut teller = Teller { quiet: global.quiet || global.json };
+    if !arguments.headless && !global.json && screen::is_there() {
+        return operated(&drill, &arguments, &mut teller).await;
+    }
     let mut in_memory = arguments.in_memory;
     let faults = if in_memory {
         drill.run_in_memory(&mut teller).await
@@ -95,6 +100,44 @@ async fn rehearse(arguments: DrillArguments, global: &Global) -> Ended {
         || ending(faults, &report, kept.map(|folder| (folder, drill.program.as_path()))),
     )?;
     Ok(if faults == 0 { Exit::Done } else { Exit::Differs })
+}
+
+/// The drill in the guided session: the story is told on the screen, and an operator brings it home.
+async fn operated(drill: &Drill, arguments: &DrillArguments, teller: &mut Teller) -> Ended {
+    let failed = |error: DrillError| Failure::plain(Exit::Incomplete, error);
+    let staged = match arguments.in_memory {
+        true => drill.stage_in_memory(teller).await,
+        false => match drill.stage(teller).await {
+            Err(DrillError::Sandbox(SandboxError::Unavailable(why))) => {
+                tell(&format!("no servers can be had here: {why}"));
+                tell("going on with --in-memory: the same job on the reference stores");
+                drill.stage_in_memory(teller).await
+            }
+            staged => staged,
+        },
+    };
+    let staged = staged.map_err(failed)?;
+    let tasks = LiveTasks::default();
+    let session = staged.open(Options::default(), Arc::new(tasks.clone())).map_err(failed)?;
+    let seat = Seat {
+        session,
+        profile_file: staged.profile_path(),
+        tasks,
+        judge: screen::judge(),
+        by: screen::operator(),
+        companion: Some(staged.companion()),
+        theme: screen::theme(),
+    };
+    let ending = tui::run(seat).await?;
+    let kept = arguments.keep.as_deref().filter(|_| !staged.is_in_memory());
+    let again = match kept {
+        Some(folder) => format!("failback run {0}/profile.toml --session {0}/session", folder.display()),
+        None => "failback drill (this sandbox has ended; --keep DIR keeps one)".into(),
+    };
+    staged.end().await.map_err(failed)?;
+    ending.narrator.iter().for_each(|line| println!("{line}"));
+    output::tell_part(&screen::farewell(&ending, &again));
+    Ok(ending.exit)
 }
 
 fn ending(faults: u64, report: &str, kept: Option<(&Path, &Path)>) -> String {

@@ -23,6 +23,7 @@ use serde_json::Value as Json;
 use super::args::{Arguments, Command, Global};
 use super::exit::{Exit, Failure};
 use super::{SystemClock, output, progress};
+use crate::compare::Progress;
 use crate::plan::{Allowances, Rulings};
 use crate::profile::Profile;
 use crate::session::{self, Action, Options, Session, Surroundings};
@@ -47,8 +48,12 @@ pub async fn run(arguments: Arguments) -> Ended {
         Command::Cutover { profile, certificate, retreat } => {
             cutover::run(&profile, certificate, retreat, &global).await
         }
-        Command::Run { profile, headless, allow, decisions } => {
-            run::run(&profile, headless, allow.into(), decisions.as_deref(), &global).await
+        Command::Run { profile, headless: true, allow, decisions, watch: _ } => {
+            run::headless(&profile, allow.into(), decisions.as_deref(), &global).await
+        }
+        Command::Run { profile, watch: true, .. } => run::watch(&profile, &global).await,
+        Command::Run { profile, allow, decisions, .. } => {
+            run::guided(&profile, allow.into(), decisions.as_deref(), &global).await
         }
         Command::Undo { profile } => undo::run(&profile, &global).await,
         Command::Report { profile, options } => report::run(&profile, &options, &global),
@@ -83,18 +88,29 @@ fn session_folder(profile: &Profile, global: &Global) -> PathBuf {
 
 /// Opens the session of a profile for a command.
 fn open(path: &Path, global: &Global, allowances: Allowances, rulings: Rulings) -> Result<Session, Failure> {
+    open_with(path, global, (allowances, rulings), progress::progress(global.quiet))
+}
+
+/// Opens the session of a profile with its progress told to `progress`.
+fn open_with(
+    path: &Path,
+    global: &Global,
+    (allowances, rulings): (Allowances, Rulings),
+    progress: Arc<dyn Progress>,
+) -> Result<Session, Failure> {
     let (profile, text) = load(path)?;
     let folder = session_folder(&profile, global);
     let options = Options { stores: global.stores.clone(), allowances, rulings };
-    Ok(Session::open(&folder, profile, &text, options, surroundings(global))?)
+    Ok(Session::open(&folder, profile, &text, options, surroundings(progress))?)
 }
 
-fn surroundings(global: &Global) -> Surroundings {
+fn surroundings(progress: Arc<dyn Progress>) -> Surroundings {
     Surroundings {
         clock: Arc::new(SystemClock),
-        progress: progress::progress(global.quiet),
+        progress,
         memory: MemoryRegistry::new(),
         checkpoints: Path::new(HOME).join("checkpoints"),
+        pace: Arc::default(),
         dial: None,
     }
 }

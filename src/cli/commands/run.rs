@@ -1,27 +1,68 @@
 //! `failback run`.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use serde_json::{Value as Json, json};
 
-use super::{Ended, check, confirm, cutover, diff, open, plan, print, replay, undo, verify};
+use super::{
+    Ended, check, confirm, cutover, diff, load, open, open_with, plan, print, replay, session_folder, undo, verify,
+};
 use crate::cli::args::Global;
 use crate::cli::exit::{Exit, Failure};
+use crate::cli::{SystemClock, output, screen};
 use crate::guide::{Led, Listener, Performed, Told, lead};
 use crate::plan::Allowances;
-use crate::session::{Action, Exits};
+use crate::session::{Action, Exits, LiveTasks};
+use crate::tui::{self, Guest, Seat};
 
-pub async fn run(
-    profile: &Path,
-    headless: bool,
-    allowances: Allowances,
-    decisions: Option<&Path>,
-    global: &Global,
-) -> Ended {
-    if !headless {
-        let error = "the guided session has no screen yet";
-        return Err(Failure::hinted(Exit::Usage, error, "add --headless --yes, or go command by command"));
+/// The guided session on a terminal.
+pub async fn guided(profile: &Path, allowances: Allowances, decisions: Option<&Path>, global: &Global) -> Ended {
+    require_terminal(global)?;
+    let rulings = decisions.map(plan::read_rulings).transpose()?.unwrap_or_default();
+    let tasks = LiveTasks::default();
+    let session = open_with(profile, global, (allowances, rulings), Arc::new(tasks.clone()))?;
+    let seat = Seat {
+        session,
+        profile_file: profile.to_owned(),
+        tasks,
+        judge: screen::judge(),
+        by: screen::operator(),
+        companion: None,
+        theme: screen::theme(),
+    };
+    let ending = tui::run(seat).await?;
+    let again = format!("failback run {}", profile.display());
+    output::tell_part(&screen::farewell(&ending, &again));
+    Ok(ending.exit)
+}
+
+/// A second person's look at a session.
+pub async fn watch(profile: &Path, global: &Global) -> Ended {
+    require_terminal(global)?;
+    let (loaded, _) = load(profile)?;
+    let guest = Guest {
+        folder: session_folder(&loaded, global),
+        profile: loaded,
+        clock: Arc::new(SystemClock),
+        theme: screen::theme(),
+    };
+    Ok(tui::watch(guest).await?.exit)
+}
+
+fn require_terminal(global: &Global) -> Result<(), Failure> {
+    match (screen::is_there(), global.json) {
+        (true, false) => Ok(()),
+        (_, true) => Err(Failure::hinted(Exit::Usage, "a guided session prints no JSON", "add --headless --yes")),
+        (false, _) => {
+            let error = "the guided session needs a terminal, and this is none";
+            Err(Failure::hinted(Exit::Usage, error, "add --headless --yes, or go command by command"))
+        }
     }
+}
+
+/// The whole session in a script.
+pub async fn headless(profile: &Path, allowances: Allowances, decisions: Option<&Path>, global: &Global) -> Ended {
     let rulings = decisions.map(plan::read_rulings).transpose()?.unwrap_or_default();
     let session = open(profile, global, allowances, rulings)?;
     confirm(global, "write to the primary, stop writes in DR and move customers to the primary").await?;

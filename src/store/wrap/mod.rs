@@ -6,6 +6,7 @@
 
 mod dry_run;
 mod fault;
+mod pace;
 mod retry;
 mod throttle;
 
@@ -18,6 +19,7 @@ use rand_chacha::ChaCha8Rng;
 
 pub use dry_run::DryRun;
 pub use fault::{Call, Effect, Faults, Faulty};
+pub use pace::{Pace, PaceState};
 pub use retry::{Retries, Retrying};
 pub use throttle::Throttled;
 

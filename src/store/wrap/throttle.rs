@@ -11,7 +11,7 @@ use governor::middleware::NoOpMiddleware;
 use governor::state::{InMemoryState, NotKeyed};
 use governor::{Quota, RateLimiter};
 
-use super::{Pause, Sleep, forward_facts};
+use super::{Pace, Pause, Sleep, forward_facts};
 use crate::model::{Identity, Item, Key};
 use crate::store::{
     BodySource, BodyStream, Counter, Depth, Finding, GuardedWrite, LeafStream, Outcome, ReadStore, Result, Scan, Shape,
@@ -55,6 +55,7 @@ pub struct Throttled<S: ?Sized> {
     inner: Arc<S>,
     reads: Option<Rate>,
     writes: Option<Rate>,
+    pace: Arc<Pace>,
 }
 
 impl<S: ?Sized> Throttled<S> {
@@ -63,18 +64,25 @@ impl<S: ?Sized> Throttled<S> {
         let rate = |per_second| {
             NonZeroU32::new(per_second).map(|rate| Rate::new(rate, DefaultClock::default(), Arc::new(Sleep)))
         };
-        Throttled { inner, reads: rate(reads_per_second), writes: rate(writes_per_second) }
+        Throttled { inner, reads: rate(reads_per_second), writes: rate(writes_per_second), pace: Arc::default() }
+    }
+
+    /// The same store at a pace that a person changes meanwhile.
+    pub fn at(self, pace: Arc<Pace>) -> Throttled<S> {
+        Throttled { pace, ..self }
     }
 
     async fn before_reading(&self, items: usize) {
+        self.pace.gate().await;
         if let Some(rate) = &self.reads {
-            rate.take(items).await;
+            rate.take(self.pace.cost(items)).await;
         }
     }
 
     async fn before_writing(&self, items: usize) {
+        self.pace.gate().await;
         if let Some(rate) = &self.writes {
-            rate.take(items).await;
+            rate.take(self.pace.cost(items)).await;
         }
     }
 }
@@ -104,7 +112,7 @@ impl<S: ReadStore + ?Sized> ReadStore for Throttled<S> {
 
     async fn begin_scan(&self, partitions: usize) -> Result<Box<dyn Scan + '_>> {
         let inner = self.inner.begin_scan(partitions).await?;
-        Ok(Box::new(ThrottledScan { inner, rate: self.reads.as_ref() }))
+        Ok(Box::new(ThrottledScan { inner, rate: self.reads.as_ref(), pace: &self.pace }))
     }
 
     async fn fetch(&self, keys: &[Key], depth: Depth) -> Result<Vec<Option<Item>>> {
@@ -120,6 +128,7 @@ impl<S: ReadStore + ?Sized> ReadStore for Throttled<S> {
 struct ThrottledScan<'a> {
     inner: Box<dyn Scan + 'a>,
     rate: Option<&'a Rate>,
+    pace: &'a Pace,
 }
 
 impl Scan for ThrottledScan<'_> {
@@ -129,10 +138,11 @@ impl Scan for ThrottledScan<'_> {
 
     /// The size of a batch is known once it is there: it is held back before the next one is asked for.
     fn leaves(&self, partition: usize) -> LeafStream<'_> {
-        let Some(rate) = self.rate else { return self.inner.leaves(partition) };
+        let (rate, pace) = (self.rate, self.pace);
         let held_back = move |batch: Result<Vec<_>>| async move {
-            if let Ok(leaves) = &batch {
-                rate.take(leaves.len()).await;
+            pace.gate().await;
+            if let (Ok(leaves), Some(rate)) = (&batch, rate) {
+                rate.take(pace.cost(leaves.len())).await;
             }
             batch
         };
@@ -160,6 +170,7 @@ impl<S: WriteStore + ?Sized> WriteStore for Throttled<S> {
     }
 
     async fn raise_counters(&self, counters: &[Counter]) -> Result<Vec<Counter>> {
+        self.pace.gate().await;
         self.inner.raise_counters(counters).await
     }
 

@@ -228,6 +228,7 @@ impl Player {
             progress: Arc::new(Quiet),
             memory: self.memory.clone(),
             checkpoints: self.folder.path().join("checkpoints"),
+            pace: Default::default(),
             dial: None,
         }
     }

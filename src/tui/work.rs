@@ -1,0 +1,150 @@
+//! Carries out actions beside the screen, one at a time, through the session's own methods.
+
+use std::error::Error;
+use std::sync::Arc;
+
+use tokio::sync::mpsc::UnboundedSender;
+use tokio::task::JoinHandle;
+
+use super::message::{Ended, Message};
+use super::state::{Tone, Trouble};
+use crate::guide::{Companion, Performed, perform};
+use crate::session::{Action, Exit, Exits, LiveTasks, Session, SessionError, retreat_unrecorded};
+
+/// The exit code and the hint for a failure, as the command line tells them.
+pub type Judge = Arc<dyn Fn(&SessionError) -> (Exit, Option<String>) + Send + Sync>;
+
+/// Who goes along, if anybody does.
+pub type Companions = Arc<tokio::sync::Mutex<Option<Box<dyn Companion>>>>;
+
+/// What is under way; ended when dropped, as if the process had been killed: it resumes.
+#[derive(Default)]
+pub struct Work {
+    under_way: Option<(Action, JoinHandle<()>)>,
+}
+
+impl Drop for Work {
+    fn drop(&mut self) {
+        if let Some((_, task)) = &self.under_way {
+            task.abort();
+        }
+    }
+}
+
+/// What work needs.
+#[derive(Clone)]
+pub struct Tools {
+    /// The session.
+    pub session: Arc<Session>,
+    /// Its tasks.
+    pub tasks: LiveTasks,
+    /// How failures are judged.
+    pub judge: Judge,
+    /// Who goes along.
+    pub companion: Companions,
+    /// Where the screen listens.
+    pub told: UnboundedSender<Message>,
+}
+
+impl Tools {
+    fn tell(&self, message: Message) {
+        // Nobody listens any more only when the screen is gone.
+        let _ = self.told.send(message);
+    }
+}
+
+impl Work {
+    /// Whether something is under way.
+    pub fn is_under_way(&self) -> bool {
+        self.under_way.as_ref().is_some_and(|(_, task)| !task.is_finished())
+    }
+
+    /// Begins an action, if none is under way.
+    pub fn begin(&mut self, tools: &Tools, action: Action) {
+        if self.is_under_way() {
+            return;
+        }
+        let tools = tools.clone();
+        tools.tasks.clear();
+        tools.tell(Message::Began(action));
+        let task = tokio::spawn(async move { carry_out(&tools, action).await });
+        self.under_way = Some((action, task));
+    }
+
+    /// Ends what is under way, and records that it was interrupted.
+    pub async fn stop(&mut self, tools: &Tools) {
+        let Some((action, task)) = self.under_way.take() else { return };
+        if task.is_finished() {
+            return;
+        }
+        task.abort();
+        // Gone only once nothing of it runs any more: then the next action can begin.
+        if task.await.is_ok() {
+            return;
+        }
+        if let Err(error) = tools.session.end(action.name(), Exit::Interrupted as u8) {
+            tools.tell(Message::Said(Tone::Bad, chain(&error).join(": ")));
+        }
+        tools.tell(Message::Ended(Ended { action, exit: Exit::Interrupted, trouble: None }));
+    }
+
+    /// Ends what is under way and gives all traffic back to dr.
+    pub async fn retreat(&mut self, tools: &Tools) {
+        self.stop(tools).await;
+        let tools = tools.clone();
+        tools.tell(Message::Began(Action::Retreat));
+        let task = tokio::spawn(async move { carry_out(&tools, Action::Retreat).await });
+        self.under_way = Some((Action::Retreat, task));
+    }
+}
+
+async fn carry_out(tools: &Tools, action: Action) {
+    let judged = |error: &SessionError| (tools.judge)(error).0;
+    let mut unheard = |_: crate::guide::Told<'_>| {};
+    let work = perform(&tools.session, action, &mut unheard);
+    let mut ended = tools.session.recorded(action.name(), work, judged).await;
+    if action == Action::Retreat && matches!(ended, Err(SessionError::Journal(_))) {
+        // A retreat needs nothing, not even a journal.
+        let (profile, around) = (tools.session.profile(), tools.session.surroundings());
+        ended = retreat_unrecorded(profile, around, &mut |_| {}).await.map(Performed::Retreated);
+    }
+    let exit = match &ended {
+        Ok(performed) => performed.exit(),
+        Err(error) => judged(error),
+    };
+    // The events of an action are shown before its end is.
+    along(tools, action, exit).await;
+    let trouble = ended.err().map(|error| Trouble { action, lines: told(&tools.judge, &error) });
+    tools.tell(Message::Ended(Ended { action, exit, trouble }));
+}
+
+async fn along(tools: &Tools, action: Action, exit: Exit) {
+    let mut companion = tools.companion.lock().await;
+    let Some(companion) = companion.as_mut() else { return };
+    match companion.after(action, exit).await {
+        Ok(lines) if lines.is_empty() => {}
+        Ok(lines) => tools.tell(Message::Narrated(lines)),
+        Err(error) => tools.tell(Message::Narrated(vec![format!("the drill's story broke off: {error}")])),
+    }
+}
+
+/// What failed, why, and what to do.
+fn told(judge: &Judge, error: &SessionError) -> Vec<String> {
+    let mut lines = chain(error);
+    if let SessionError::ShapesDiffer { findings, .. } = error {
+        lines.extend(findings.iter().map(|finding| format!("{:?}: {}", finding.level, finding.what)));
+    }
+    lines.extend(judge(error).1.map(|hint| format!("What to do: {hint}")));
+    lines
+}
+
+/// An error and its causes, one a line.
+pub fn chain(error: &dyn Error) -> Vec<String> {
+    let mut lines = vec![error.to_string()];
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        lines.push(format!("because: {error}"));
+        cause = error.source();
+    }
+    lines
+}
