@@ -164,6 +164,8 @@ fn context() -> ReportContext {
         primary: None,
         dr: None,
         reason: reason.into(),
+        canonical_key: String::new(),
+        decision: None,
     };
     ReportContext {
         profile: "shop".into(),
