@@ -2,7 +2,10 @@
 
 use std::path::PathBuf;
 
+use clap::builder::PossibleValuesParser;
 use clap::{Args, Parser, Subcommand};
+
+use crate::model::{Change, Verdict};
 
 /// Brings an AWS system home after a regional disaster.
 #[derive(Debug, Parser)]
@@ -70,6 +73,14 @@ pub enum Command {
         /// Decisions on held items: NDJSON of {"store", "key", "decision": "dr"|"primary"}
         #[arg(long, value_name = "FILE")]
         decisions: Option<PathBuf>,
+    },
+    /// Decide held items of the newest plan; the next plan does what was decided
+    Decide {
+        /// The profile
+        profile: PathBuf,
+        /// What is decided on, and how
+        #[command(flatten)]
+        options: DecideOptions,
     },
     /// Carry out the plan: a dry run, or with --apply guarded and journalled writes
     Replay {
@@ -185,6 +196,67 @@ pub struct Allow {
     /// Accept a base that is older than what DR had, or of unknown age
     #[arg(long = "accept-base-age")]
     pub base_age: bool,
+}
+
+/// What is decided on held items, and how.
+#[derive(Debug, Clone, Args)]
+#[group(id = "act", required = true, multiple = false, args = ["choice", "list", "take_back"])]
+pub struct DecideOptions {
+    /// dr: its contents go to the primary; primary: its contents stay; both: as dr, and both sides' contents are kept in a
+    /// file for the business
+    #[arg(long, value_enum)]
+    pub choice: Option<ChoiceWord>,
+    /// List the decisions and allowances of the session
+    #[arg(long)]
+    pub list: bool,
+    /// Take back a decision that was not replayed yet
+    #[arg(long, value_name = "NUMBER")]
+    pub take_back: Option<i64>,
+    /// The item with this key, as JSON in held.ndjson (repeatable; --store says of which store)
+    #[arg(long = "key", value_name = "JSON", requires = "choice", conflicts_with_all = ["file", "all", "Rule"])]
+    pub keys: Vec<String>,
+    /// The items of a file, NDJSON of {"store", "key"}: lines of held.ndjson will do
+    #[arg(long, value_name = "FILE", requires = "choice", conflicts_with_all = ["all", "Rule"])]
+    pub file: Option<PathBuf>,
+    /// All held items
+    #[arg(long, requires = "choice", conflicts_with = "Rule")]
+    pub all: bool,
+    /// The held items that fit
+    #[command(flatten)]
+    pub rule: RuleOptions,
+    /// Who decides [default: the user and machine that run this]
+    #[arg(long, value_name = "NAME")]
+    pub by: Option<String>,
+}
+
+/// A rule that picks held items.
+#[derive(Debug, Clone, Args)]
+#[group(id = "Rule", multiple = true, requires = "choice")]
+pub struct RuleOptions {
+    /// The held items with this verdict
+    #[arg(long, value_name = "VERDICT", value_parser = words_of(Verdict::ALL.map(Verdict::word)))]
+    pub verdict: Option<String>,
+    /// The held items with this change
+    #[arg(long, value_name = "CHANGE", value_parser = words_of(Change::ALL.map(Change::word)))]
+    pub change: Option<String>,
+    /// The held items with this text in the key's JSON
+    #[arg(long, value_name = "TEXT")]
+    pub containing: Option<String>,
+}
+
+fn words_of<const N: usize>(words: [&'static str; N]) -> PossibleValuesParser {
+    words.into()
+}
+
+/// A choice on held items.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum ChoiceWord {
+    /// dr's contents go to the primary
+    Dr,
+    /// The primary's contents stay: an accepted difference
+    Primary,
+    /// As dr, and both sides' contents are kept in a file for the business
+    Both,
 }
 
 /// How a report is written.

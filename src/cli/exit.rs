@@ -101,6 +101,7 @@ fn judge(error: &SessionError) -> (Exit, Option<&'static str>) {
         E::NotTakenBack { .. } => (Exit::Usage, None),
         E::NoPlan => (Exit::Usage, Some("run failback plan first")),
         E::CheckpointExists { .. } => (Exit::Usage, Some("a checkpoint is never overwritten: choose another name")),
+        E::DecisionTakenBack { .. } => (Exit::Undecided, Some("run failback plan, then replay that plan")),
         E::PlanOutdated { .. } => {
             (Exit::Undecided, Some("make sure it is the resource you mean, then run failback plan"))
         }

@@ -7,7 +7,7 @@ use rusqlite::{Row, Transaction, params};
 use super::chain;
 use super::priors::{bytes_of, digest_of};
 use super::seal::Seal;
-use super::{Event, Journal, Result};
+use super::{Event, Journal, PlanWriter, Result};
 use crate::model::{Digest, StoreId};
 
 /// One item that was decided on, as the person saw it.
@@ -92,6 +92,32 @@ fn add(seal: &mut Seal, row: &DecisionRow) {
     seal.bytes(bytes_of(*primary).as_deref()).bytes(bytes_of(*dr).as_deref()).text(choice);
 }
 
+impl PlanWriter<'_> {
+    /// The newest decision on an item that was not taken back; [`Journal::each_decided`] goes before.
+    ///
+    /// # Errors
+    ///
+    /// [`super::JournalError`] when it cannot be read.
+    pub fn decision_on(
+        &self,
+        store: &StoreId,
+        key_json: &str,
+        taken_back: &BTreeSet<i64>,
+    ) -> Result<Option<DecisionOn>> {
+        let mut rows = self.transaction().prepare_cached(&format!(
+            "SELECT {COLUMNS}, number FROM decision WHERE store = ?1 AND key_json = ?2 ORDER BY number DESC"
+        ))?;
+        let rows = rows.query_map(params![store.0, key_json], |row| Ok((row_of(row)?, row.get(6)?)))?;
+        for found in rows {
+            let (row, number) = found?;
+            if !taken_back.contains(&number) {
+                return Ok(Some(DecisionOn { number, row }));
+            }
+        }
+        Ok(None)
+    }
+}
+
 const COLUMNS: &str = "plan, store, key_json, primary_digest, dr_digest, choice";
 
 fn row_of(row: &Row<'_>) -> rusqlite::Result<DecisionRow> {
@@ -139,31 +165,6 @@ impl Journal {
     pub fn next_decision(&self) -> Result<i64> {
         let next = "SELECT coalesce(max(number), 0) + 1 FROM decision";
         Ok(self.connection().query_row(next, [], |row| row.get(0))?)
-    }
-
-    /// The newest decision on an item that was not taken back.
-    ///
-    /// # Errors
-    ///
-    /// [`super::JournalError`] when it cannot be read.
-    pub fn decision_on(
-        &self,
-        store: &StoreId,
-        key_json: &str,
-        taken_back: &BTreeSet<i64>,
-    ) -> Result<Option<DecisionOn>> {
-        let connection = self.connection();
-        let sql =
-            format!("SELECT {COLUMNS}, number FROM decision WHERE store = ?1 AND key_json = ?2 ORDER BY number DESC");
-        let mut rows = connection.prepare_cached(&sql)?;
-        let rows = rows.query_map(params![store.0, key_json], |row| Ok((row_of(row)?, row.get(6)?)))?;
-        for found in rows {
-            let (row, number) = found?;
-            if !taken_back.contains(&number) {
-                return Ok(Some(DecisionOn { number, row }));
-            }
-        }
-        Ok(None)
     }
 
     /// How many held items of a plan's store no standing decision that was made on this plan is about.

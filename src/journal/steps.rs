@@ -121,6 +121,10 @@ pub struct PlanWriter<'a> {
 }
 
 impl PlanWriter<'_> {
+    pub(super) fn transaction(&self) -> &Transaction<'_> {
+        self.transaction
+    }
+
     /// Adds one step; its position is given here.
     ///
     /// # Errors

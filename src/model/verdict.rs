@@ -36,6 +36,11 @@ impl Verdict {
         Verdict::Expired,
     ];
 
+    /// The verdict of a word.
+    pub fn named(word: &str) -> Option<Verdict> {
+        Verdict::ALL.into_iter().find(|verdict| verdict.word() == word)
+    }
+
     /// Whether the two sides differ in this item.
     pub fn is_difference(self) -> bool {
         !matches!(self, Verdict::Unchanged | Verdict::Converged)
@@ -77,6 +82,14 @@ pub enum Change {
 }
 
 impl Change {
+    /// All changes.
+    pub const ALL: [Change; 3] = [Change::Insert, Change::Update, Change::Delete];
+
+    /// The change of a word.
+    pub fn named(word: &str) -> Option<Change> {
+        Change::ALL.into_iter().find(|change| change.word() == word)
+    }
+
     /// The change that turns `primary` into `dr`; `None` where neither has the item.
     pub fn between<T>(primary: Option<T>, dr: Option<T>) -> Option<Change> {
         match (primary, dr) {

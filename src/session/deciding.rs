@@ -129,7 +129,12 @@ impl Session {
                 }
             },
         )?;
-        let Some(number) = number else { return Err(nothing_picked(changed.len())) };
+        let Some(number) = number else {
+            if let Some(path) = file {
+                forget(&path).map_err(|source| SessionError::File { path, source })?;
+            }
+            return Err(nothing_picked(changed.len()));
+        };
         let changed = changed.len() as u64;
         Ok(DecideOutcome { number, choice, items: total, changed, file, undecided: self.undecided()? })
     }

@@ -97,6 +97,12 @@ pub enum SessionError {
         /// Why.
         why: String,
     },
+    /// The newest plan was made before a decision was taken back that it may rest on.
+    #[error("the newest plan was made while decision {number} stood, which was taken back since")]
+    DecisionTakenBack {
+        /// Its number.
+        number: i64,
+    },
     /// A decision that cannot be taken back.
     #[error("decision {number} cannot be taken back: {why}")]
     NotTakenBack {

@@ -1,8 +1,8 @@
 //! How a command ended, as a script reads it.
 
 use super::{
-    CheckOutcome, CheckpointOutcome, CutoverOutcome, DiffOutcome, PlanOutcome, ReplayOutcome, UndoOutcome,
-    UndoneOutcome, VerifyOutcome,
+    CheckOutcome, CheckpointOutcome, CutoverOutcome, DecideOutcome, DiffOutcome, PlanOutcome, ReplayOutcome,
+    UndoOutcome, UndoneOutcome, VerifyOutcome,
 };
 use crate::cutover::CutoverEnd;
 use crate::store::Level;
@@ -55,6 +55,12 @@ impl Exits for DiffOutcome {
 impl Exits for PlanOutcome {
     fn exit(&self) -> Exit {
         if self.summary.held() > 0 { Exit::Undecided } else { Exit::Done }
+    }
+}
+
+impl Exits for DecideOutcome {
+    fn exit(&self) -> Exit {
+        if self.undecided > 0 { Exit::Undecided } else { Exit::Done }
     }
 }
 

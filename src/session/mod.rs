@@ -9,6 +9,7 @@ mod business;
 mod check;
 mod checkpoint;
 mod cutover;
+mod decided;
 mod deciding;
 mod diff;
 mod error;

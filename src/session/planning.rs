@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use super::decided::Decided;
 use super::exhibits::newest_plans_in_full;
 use super::{Result, Session, SessionError};
 use crate::compare::Comparison;
@@ -98,12 +99,13 @@ impl Session {
             let pair = self.pair(store).await?;
             comparisons.push(self.compare(store, &pair, "diff").await?);
         }
+        let decided = Decided::proved(&self.journal)?;
         let record = self.journal.save_plan(|writer| {
             let mut hasher = blake3::Hasher::new();
             let mut stores = Vec::new();
             for comparison in &comparisons {
                 let profile = self.store_profile(&comparison.store)?;
-                stores.push(self.plan_store(profile, comparison, writer, &mut hasher)?);
+                stores.push(self.plan_store(profile, comparison, &decided, (writer, &mut hasher))?);
             }
             let summary = serde_json::to_value(PlanSummary { stores }).expect("a summary has only string keys");
             Ok::<_, SessionError>((hasher.finalize().into(), summary))
@@ -125,8 +127,8 @@ impl Session {
         &self,
         profile: &StoreProfile,
         comparison: &Comparison,
-        writer: &mut PlanWriter<'_>,
-        hasher: &mut blake3::Hasher,
+        decided: &Decided,
+        (writer, hasher): (&mut PlanWriter<'_>, &mut blake3::Hasher),
     ) -> Result<StorePlan> {
         let mut counts = PlanCounts {
             primary_items: comparison.primary.items,
@@ -138,7 +140,8 @@ impl Session {
         let doubt = comparison.base.as_ref().and_then(|_| self.base_doubt(profile, base_age_seconds));
         // Two passes over the delta file: the first counts, so that limits are known before the first step is written.
         for_each_line(&comparison.delta, |line| {
-            match self.decide_line(profile, &line, doubt.as_ref()) {
+            let (decision, _) = self.decide_line(profile, &line, doubt.as_ref(), (decided, writer))?;
+            match decision {
                 Decision::FollowDr => counts.add(line.change, line.bytes),
                 Decision::Accept(_) => counts.accepted += 1,
                 Decision::Hold(_) => counts.held += 1,
@@ -146,11 +149,16 @@ impl Session {
             Ok(())
         })?;
         let limits = limit_reasons(&counts, &profile.policy, &self.allowances());
-        for_each_line(&comparison.delta, |line| match self.decide_line(profile, &line, doubt.as_ref()) {
-            Decision::FollowDr if limits.is_empty() => write_step(&line, comparison, writer, hasher),
-            Decision::FollowDr => write_kept(&Kept::new(&line, limits.join("; ")), true, writer),
-            Decision::Hold(reason) => write_kept(&Kept::new(&line, reason), true, writer),
-            Decision::Accept(reason) => write_kept(&Kept::new(&line, reason), false, writer),
+        for_each_line(&comparison.delta, |line| {
+            let (decision, by) = self.decide_line(profile, &line, doubt.as_ref(), (decided, writer))?;
+            match decision {
+                Decision::FollowDr if limits.is_empty() => write_step(&line, comparison, writer, hasher),
+                Decision::FollowDr => write_kept(&Kept::new(&line, limits.join("; ")), true, writer),
+                Decision::Hold(reason) => write_kept(&Kept::new(&line, reason), true, writer),
+                Decision::Accept(reason) => {
+                    write_kept(&Kept { decision: by, ..Kept::new(&line, reason) }, false, writer)
+                }
+            }
         })?;
         if !limits.is_empty() {
             let PlanCounts { held, primary_items, dr_items, accepted, .. } = counts;
@@ -169,19 +177,32 @@ impl Session {
         })
     }
 
-    fn decide_line(&self, profile: &StoreProfile, line: &DeltaLine, doubt: Option<&Doubt>) -> Decision {
+    /// What is done about one line, and the number of the decision that says so where one does: the file of decisions given
+    /// now goes before those of the journal, and these before the policy.
+    fn decide_line(
+        &self,
+        profile: &StoreProfile,
+        line: &DeltaLine,
+        doubt: Option<&Doubt>,
+        (decided, writer): (&Decided, &PlanWriter<'_>),
+    ) -> Result<(Decision, Option<i64>)> {
         let ruling = self.options.rulings.get(&(profile.name.clone(), line.key.to_string())).copied();
+        if ruling.is_none()
+            && let Some((decision, number)) = decided.on(line, &profile.policy, writer)?
+        {
+            return Ok((decision, Some(number)));
+        }
         let Some(Doubt { why, one_sided }) = doubt.filter(|_| ruling.is_none()) else {
-            return decide(line, &profile.policy, ruling);
+            return Ok((decide(line, &profile.policy, ruling), None));
         };
         let consequence = match line.verdict {
             Verdict::DrOnly | Verdict::Stranded => one_sided,
             Verdict::Expired if line.primary_untouched => one_sided,
             // Else a policy would decide what is no conflict in truth.
             Verdict::Conflict if profile.policy.conflict != ConflictPolicy::Hold => LOOKS_CHANGED_BY_BOTH,
-            _ => return decide(line, &profile.policy, ruling),
+            _ => return Ok((decide(line, &profile.policy, ruling), None)),
         };
-        Decision::Hold(format!("{why}: {consequence} (--accept-base-age)"))
+        Ok((Decision::Hold(format!("{why}: {consequence} (--accept-base-age)")), None))
     }
 
     /// Why what rests on the base must be held, if it must.

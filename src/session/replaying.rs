@@ -71,9 +71,13 @@ impl Session {
     ///
     /// # Errors
     ///
-    /// [`SessionError::PlanOutdated`] when a resource is another than the plan was made for.
+    /// [`SessionError::PlanOutdated`] when a resource is another than the plan was made for;
+    /// [`SessionError::DecisionTakenBack`] when it may rest on a decision that was taken back since.
     pub async fn replay(&self, mode: Mode) -> Result<ReplayOutcome> {
         let (record, summary) = self.latest_plan()?;
+        if let Some(number) = self.state()?.plan_lost_decision {
+            return Err(SessionError::DecisionTakenBack { number });
+        }
         let pairs = self.bound_pairs(&summary.stores).await?;
         if mode == Mode::Apply {
             self.keep_baseline(&summary)?;

@@ -1,5 +1,6 @@
 //! The independent re-read of both sides, and the certificate.
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
@@ -75,6 +76,7 @@ impl Session {
         self.signing_key()?;
         let plans = newest_plans(&self.journal)?;
         plans.iter().try_for_each(|(_, plan)| self.journal.prove_kept(*plan))?;
+        let taken_back = self.state()?.taken_back();
         let fence = self.prove_fence().await?;
         let recorded = serde_json::to_value(&fence).expect("evidence has only string keys");
         self.journal.append(&[Event::Frozen { evidence: recorded }])?;
@@ -82,7 +84,7 @@ impl Session {
         let mut stores = Vec::new();
         for store in self.chosen() {
             let pair = self.pair(store).await?;
-            let (verification, result) = self.verify_store(store, &pair, &plans).await?;
+            let (verification, result) = self.verify_store(store, &pair, &plans, &taken_back).await?;
             stores.push(verification);
             results.push(result);
         }
@@ -110,6 +112,7 @@ impl Session {
         store: &StoreProfile,
         pair: &StorePair,
         plans: &[(StoreId, i64)],
+        taken_back: &BTreeSet<i64>,
     ) -> Result<(StoreVerification, StoreResult)> {
         self.require_same_shape(pair).await?;
         let settings: Settings = self.settings(store, "verify");
@@ -119,7 +122,7 @@ impl Session {
         let mut explained = Explained::create(self.folder(), store)?;
         let (mut unaccepted, mut listed) = (0, Vec::new());
         for_each_line(&comparison.delta, |line| {
-            match plan.map_or(Ok(None), |plan| self.accepted_as_it_is(plan, &line))? {
+            match plan.map_or(Ok(None), |plan| self.accepted_as_it_is(plan, &line, taken_back))? {
                 Some(kept) => explained.add(kept)?,
                 None => {
                     unaccepted += 1;
@@ -138,15 +141,17 @@ impl Session {
         Ok((StoreVerification { comparison, at_parity, accepted, unaccepted, listed, counters_behind }, result))
     }
 
-    /// The newest plan's accepted difference behind a line, when both sides still are what was accepted.
-    fn accepted_as_it_is(&self, plan: i64, line: &DeltaLine) -> Result<Option<Kept>> {
+    /// The newest plan's accepted difference behind a line, when both sides still are what was accepted, and the decision
+    /// that accepted it stands.
+    fn accepted_as_it_is(&self, plan: i64, line: &DeltaLine, taken_back: &BTreeSet<i64>) -> Result<Option<Kept>> {
         let kept = self.journal.kept_at(plan, &line.store, &line.key.to_string())?;
         let Some((false, body)) = kept else { return Ok(None) };
         let kept: Kept = serde_json::from_value(body).map_err(|error| SessionError::DamagedFile {
             path: self.folder().join(crate::journal::JOURNAL_FILE),
             what: format!("an accepted difference: {error}"),
         })?;
-        Ok(Some(kept).filter(|kept| (kept.primary, kept.dr) == (line.primary, line.dr)))
+        let stands = kept.decision.is_none_or(|number| !taken_back.contains(&number));
+        Ok(Some(kept).filter(|kept| stands && (kept.primary, kept.dr) == (line.primary, line.dr)))
     }
 
     fn store_result(

@@ -4,6 +4,7 @@ mod certificate;
 mod check;
 mod checkpoint;
 mod cutover;
+mod decide;
 mod diff;
 pub mod drill;
 mod manual;
@@ -41,6 +42,7 @@ pub async fn run(arguments: Arguments) -> Ended {
         Command::Plan { profile, allow, decisions } => {
             plan::run(&profile, allow.into(), decisions.as_deref(), &global).await
         }
+        Command::Decide { profile, options } => decide::run(&profile, &options, &global).await,
         Command::Replay { profile, apply, freeze, allow, decisions } => {
             replay::run(&profile, apply, freeze, (allow.into(), decisions.as_deref()), &global).await
         }

@@ -59,7 +59,7 @@ pub fn text(outcome: &PlanOutcome) -> String {
     let held = outcome.summary.held();
     if held > 0 {
         text += &format!("{} items are held for a person: {}\n", number(held), outcome.held_file.display());
-        text += "decide by policy in the profile, or with plan --decisions FILE\n";
+        text += "decide them with failback decide, by policy in the profile, or with plan --decisions FILE\n";
     }
     text += &format!("plan {}: {} steps; ", &outcome.plan.to_string()[..12], number(outcome.summary.steps()));
     text += if outcome.summary.steps() > 0 { "next: failback replay --apply\n" } else { "next: failback verify\n" };
