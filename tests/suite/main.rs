@@ -11,6 +11,7 @@ mod dynamodb;
 mod everywhere;
 mod full;
 mod html;
+mod init;
 mod inputs;
 mod journey;
 mod kill;
