@@ -18,6 +18,10 @@ use crate::discover::{Pairing, Survey, Written, profile_text, settle};
 use crate::profile::{Profile, SideProfile};
 
 pub async fn run(arguments: InitArguments, global: &Global) -> Ended {
+    if arguments.schema {
+        super::emit(format!("{:#}\n", crate::profile::schema()).as_bytes())?;
+        return Ok(Exit::Done);
+    }
     let (name, primary, dr) = sides(&arguments)?;
     refuse_to_overwrite(&arguments.output, global)?;
     if !global.quiet {

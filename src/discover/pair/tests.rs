@@ -205,7 +205,8 @@ fn weighted_records_are_told_apart_by_identifier_and_target() {
     let elb = |region: &str| format!("lb.{region}.elb.amazonaws.com.");
     let (east, west) = (elb(REGION[0]), elb(REGION[1]));
     type Records<'a> = &'a [(&'a str, i64, &'a str)];
-    let cases: &[(Records<'_>, Result<(&str, &str), &str>)] = &[
+    type Sides<'a> = Result<(&'a str, &'a str), &'a str>;
+    let cases: &[(Records<'_>, Sides<'_>)] = &[
         (&[("primary", 0, "192.0.2.1"), ("dr", 100, "192.0.2.2")], Ok(("primary", "dr"))),
         (&[("app-usw2", 1, "192.0.2.1"), ("app-use1", 0, "192.0.2.2")], Ok(("app-use1", "app-usw2"))),
         (&[("blue", 0, &east), ("green", 100, &west)], Ok(("blue", "green"))),
