@@ -226,3 +226,51 @@ fn bad_arguments_exit_2_and_write_nothing() {
     }
     assert!(!home.path("failback.toml").exists());
 }
+
+/// A person at a terminal is asked what is open, in words and numbers.
+#[tokio::test]
+async fn a_question_at_a_terminal_is_answered_by_its_number() {
+    use portable_pty::{CommandBuilder, PtySize, native_pty_system};
+    use std::io::{Read, Write};
+
+    let Some(regions) = Regions::start().await else { return };
+    crate::dynamodb::create(&regions.tables[DR], "sensors-dr", &[("id", ScalarAttributeType::S)]).await;
+    let home = Home::new();
+    let pty = native_pty_system().openpty(PtySize { rows: 40, cols: 160, ..Default::default() }).expect("a terminal");
+    let mut program = CommandBuilder::new(env!("CARGO_BIN_EXE_failback"));
+    let endpoint = format!("http://127.0.0.1:{}", regions.server.port);
+    program.args(["init", "--primary", "us-east-1", "--dr", "us-west-2", "--endpoint-url", &endpoint]);
+    program.cwd(home.path(""));
+    program.env_clear();
+    for (name, value) in [("AWS_ACCESS_KEY_ID", "test"), ("AWS_SECRET_ACCESS_KEY", "test"), ("PATH", "/usr/bin:/bin")] {
+        program.env(name, value);
+    }
+    program.env("HOME", home.path(""));
+    let mut child = pty.slave.spawn_command(program).expect("the program starts");
+    drop(pty.slave);
+    let mut reader = pty.master.try_clone_reader().expect("a reader");
+    let mut writer = pty.master.take_writer().expect("a writer");
+    let shown = tokio::task::spawn_blocking(move || {
+        let (mut shown, mut answers) = (String::new(), ["seven\n", "2\n"].into_iter());
+        let (mut buffer, mut asked) = ([0; 4096], 0);
+        // The terminal ends with an error once the program is gone.
+        while let Ok(length @ 1..) = reader.read(&mut buffer) {
+            shown += &String::from_utf8_lossy(&buffer[..length]);
+            while shown.matches("leave it open: ").count() > asked {
+                asked += 1;
+                let answer = answers.next().unwrap_or("\n");
+                writer.write_all(answer.as_bytes()).expect("an answer");
+            }
+        }
+        shown
+    });
+    let shown = shown.await.expect("shown");
+    let exit = child.wait().expect("a child").exit_code();
+    assert_eq!(exit, 0, "{shown}");
+    for words in ["Which table of dr is the counterpart of sensors?", "1  sensors-dr (", "\"seven\" is none of them"] {
+        assert!(shown.contains(words), "{words} is not in\n{shown}");
+    }
+    let profile = home.read("failback.toml");
+    assert!(profile.contains("# Table sensors and sensors-restored: chosen by hand"), "{profile}");
+    assert!(profile.contains("# Passed over in dr: sensors-dr"), "{profile}");
+}

@@ -28,6 +28,7 @@ mod run;
 mod s3;
 mod s3_identity;
 mod scenarios;
+mod schema;
 mod shim;
 mod small;
 mod truth;
