@@ -29,6 +29,7 @@
 //! | [`session`] | drives the stages; state is folded from events; everything resumes |
 //! | [`report`] | what people and programs read of a session; pure |
 //! | [`guide`] | what a led session does next, and doing it |
+//! | [`discover`] | what both Regions hold, which resources belong together, and the profile that says so |
 //! | [`drill`] | the whole job on two simulated Regions |
 //! | [`tui`] | the guided session on a terminal |
 //! | [`cli`] | arguments, commands, exit codes |
@@ -38,6 +39,7 @@ pub mod compare;
 pub mod cutover;
 pub mod diff;
 pub mod digest;
+pub mod discover;
 pub mod drill;
 pub mod guide;
 pub mod journal;

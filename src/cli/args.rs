@@ -53,6 +53,8 @@ pub struct Global {
 /// A command.
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// Write a profile of what two Regions hold
+    Init(InitArguments),
     /// Preflight: identities, reachability, schemas, versioning, weights
     Check {
         /// The profile
@@ -176,6 +178,47 @@ pub enum Command {
     },
     /// Print the manual page
     Man,
+}
+
+/// Options of init.
+#[derive(Debug, Clone, Args)]
+pub struct InitArguments {
+    /// The Region that everything returns to
+    #[arg(long, value_name = "REGION", required_unless_present = "schema")]
+    pub primary: Option<String>,
+    /// The recovery Region
+    #[arg(long, value_name = "REGION", required_unless_present = "schema")]
+    pub dr: Option<String>,
+    /// The profile's name
+    #[arg(long, default_value = "system")]
+    pub name: String,
+    /// Write to this file; one that is there is only replaced with --yes
+    #[arg(long, short = 'o', value_name = "FILE", default_value = "failback.toml")]
+    pub output: PathBuf,
+    /// The primary's profile in the AWS configuration files
+    #[arg(long, value_name = "NAME")]
+    pub primary_profile: Option<String>,
+    /// dr's profile in the AWS configuration files
+    #[arg(long, value_name = "NAME")]
+    pub dr_profile: Option<String>,
+    /// A role to assume for the primary
+    #[arg(long, value_name = "ARN")]
+    pub primary_role_arn: Option<String>,
+    /// A role to assume for dr
+    #[arg(long, value_name = "ARN")]
+    pub dr_role_arn: Option<String>,
+    /// An endpoint for every service of both sides, for test servers
+    #[arg(long, value_name = "URL")]
+    pub endpoint_url: Option<String>,
+    /// Only tables, buckets and databases of such names, with * and ? (repeatable)
+    #[arg(long, value_name = "GLOB")]
+    pub include: Vec<String>,
+    /// No tables, buckets and databases of such names (repeatable)
+    #[arg(long, value_name = "GLOB")]
+    pub exclude: Vec<String>,
+    /// Print the profile's JSON schema, for editors, and do nothing else
+    #[arg(long)]
+    pub schema: bool,
 }
 
 /// What an operator allows beyond the limits.

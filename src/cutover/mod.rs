@@ -21,5 +21,5 @@ pub use event::{CutoverEnd, CutoverEvent, Observer};
 pub use health::{CommandProbe, HealthCheckProbe, HealthProbe, Probed, UrlProbe, probe_of};
 pub use memory::MemoryDial;
 pub use next_move::{Health, Move, Propagation, Share, Situation, UNKNOWN_CHANGE_SECONDS, next_move};
-pub use route53::{Route53, Route53Dial};
+pub use route53::{Route53, Route53Dial, Weighted, Zone};
 pub use runner::{Cutover, Sleep, TokioSleep};

@@ -210,6 +210,15 @@ impl Journal {
         chain::each(&self.connection(), &self.folder, (0, i64::MAX), told)
     }
 
+    /// The number of the last event, 0 when there is none.
+    ///
+    /// # Errors
+    ///
+    /// [`JournalError`] when it cannot be read.
+    pub fn last_event(&self) -> Result<i64> {
+        Ok(chain::head(&self.connection())?.map_or(0, |head| head.seq))
+    }
+
     /// Up to `limit` events after number `after`, in order; also while another process appends.
     ///
     /// # Errors

@@ -7,6 +7,7 @@
 mod error;
 mod read;
 mod same;
+mod schema;
 mod store;
 mod table;
 
@@ -14,6 +15,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 pub use error::{Complaint, ProfileError};
+pub use schema::schema;
 
 use crate::model::{Percent, Timestamp};
 

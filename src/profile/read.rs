@@ -7,6 +7,7 @@ use std::ops::Range;
 use toml::de::DeTable;
 
 use super::error::Complaint;
+use super::schema::{Asked, Rule};
 use super::table::{Reading, Table};
 use super::{
     CredentialsProfile, CutoverProfile, FreezeProfile, HealthProfile, MachineProfile, Profile, RecordProfile, Secret,
@@ -29,15 +30,22 @@ const RECORD_TYPES: [&str; 7] = ["A", "AAAA", "CNAME", "HTTPS", "SRV", "SVCB", "
 /// Reads a whole profile, or everything that is wrong with it in the order of the text.
 pub(super) fn profile(text: &str, env: &dyn Fn(&str) -> Option<String>) -> Result<Profile, Vec<Complaint>> {
     let document = DeTable::parse(text).map_err(|error| vec![not_toml(text, &error)])?;
-    let reading = Reading { text, env, complaints: RefCell::new(Vec::new()) };
-    let root = Table::new(&reading, String::new(), 0..0, document.get_ref());
-    let profile = read(root);
+    let reading = Reading { text, env, complaints: RefCell::default(), asked: RefCell::default() };
+    let profile = read(Table::root(&reading, document.get_ref()));
     let mut complaints = reading.complaints.into_inner();
     complaints.sort_by_key(|(at, _)| *at);
     match profile {
         Some(profile) if complaints.is_empty() => Ok(profile),
         _ => Err(complaints.into_iter().map(|(_, complaint)| complaint).collect()),
     }
+}
+
+/// Everything that is asked for while `text` is read, whatever is wrong with it.
+pub(super) fn asked(text: &str) -> Asked {
+    let Ok(document) = DeTable::parse(text) else { return Asked::default() };
+    let reading = Reading { text, env: &|_| None, complaints: RefCell::default(), asked: RefCell::default() };
+    read(Table::root(&reading, document.get_ref()));
+    reading.asked.into_inner()
 }
 
 fn not_toml(text: &str, error: &toml::de::Error) -> Complaint {
@@ -51,6 +59,7 @@ fn not_toml(text: &str, error: &toml::de::Error) -> Complaint {
 fn read(root: Table<'_>) -> Option<Profile> {
     let name = root.need_text("name");
     check_name(&root, &name);
+    root.rule(Rule::Needs("dr_as_of", &["disaster_at"]));
     let disaster_at = root.instant("disaster_at");
     let dr_as_of = root.instant("dr_as_of");
     let signing_key = root.text("signing_key").map(Into::into);
@@ -80,12 +89,8 @@ fn read(root: Table<'_>) -> Option<Profile> {
 }
 
 fn stores(root: &Table<'_>) -> Vec<store::Placed> {
-    let Some(tables) = root.tables("store") else {
-        if !root.has("store") {
-            root.missing("store", Some("add a [[store]] for each table, bucket and database"));
-        }
-        return Vec::new();
-    };
+    root.require("store", Some("add a [[store]] for each table, bucket and database"));
+    let Some(tables) = root.tables("store") else { return Vec::new() };
     if tables.is_empty() {
         root.complain("store", "there must be at least one [[store]]", None);
     }
@@ -122,6 +127,7 @@ fn side(table: Table<'_>) -> SideProfile {
     let endpoint_url = http_url(&table, "endpoint_url");
     let endpoints = table.table("endpoints").map(endpoints).unwrap_or_default();
     let credentials = table.table("credentials").map(credentials);
+    table.rule(Rule::Apart("credentials", &["aws_profile"]));
     if credentials.is_some() && aws_profile.is_some() {
         let hint = "remove one of them";
         table.complain("credentials", "`credentials` and `aws_profile` cannot both be given", Some(hint));
@@ -148,9 +154,7 @@ fn http_url(table: &Table<'_>, name: &'static str) -> Option<String> {
 
 fn credentials(table: Table<'_>) -> CredentialsProfile {
     for name in ["access_key_id", "secret_access_key"] {
-        if !table.has(name) {
-            table.missing(name, None);
-        }
+        table.require(name, None);
     }
     let Secret(access_key_id) = table.secret("access_key_id").unwrap_or(Secret(String::new()));
     let secret_access_key = table.secret("secret_access_key").unwrap_or(Secret(String::new()));
@@ -160,9 +164,7 @@ fn credentials(table: Table<'_>) -> CredentialsProfile {
 }
 
 fn freeze(table: Table<'_>) -> FreezeProfile {
-    if !table.has("command") {
-        table.missing("command", Some("the program that stops dr's writers, such as [\"./fence-dr.sh\"]"));
-    }
+    table.require("command", Some("the program that stops dr's writers, such as [\"./fence-dr.sh\"]"));
     let freeze = FreezeProfile {
         command: table.command("command").unwrap_or_default(),
         negative_write_test: table.command("negative_write_test"),
@@ -177,9 +179,7 @@ fn cutover(table: Table<'_>) -> Option<CutoverProfile> {
     let hosted_zone = table.need_text("hosted_zone");
     let record = table.need_table("record").map(record);
     let stages = stages(&table);
-    if !table.has("hold_seconds") {
-        table.missing("hold_seconds", Some("how long each stage is watched, in seconds"));
-    }
+    table.require("hold_seconds", Some("how long each stage is watched, in seconds"));
     let hold_seconds = table.number("hold_seconds", 0..=SECONDS_MAX).unwrap_or_default();
     let health = table.table("health").map(health);
     let certificate_age_seconds_max = table.number("certificate_age_seconds_max", 1..=SECONDS_MAX).unwrap_or(900);
@@ -198,10 +198,8 @@ fn cutover(table: Table<'_>) -> Option<CutoverProfile> {
 
 fn record(table: Table<'_>) -> RecordProfile {
     let name = table.need_text("name");
-    let record_type = table.need_text("type");
-    if !record_type.is_empty() && !RECORD_TYPES.contains(&record_type.as_str()) {
-        table.unknown_word("type", &record_type, &RECORD_TYPES);
-    }
+    table.require("type", None);
+    let record_type = table.word("type", &RECORD_TYPES.map(|word| (word, word))).unwrap_or_default().to_owned();
     let (primary, dr) = (table.need_text("primary"), table.need_text("dr"));
     if primary == dr && !primary.is_empty() {
         table.complain("dr", "primary and dr cannot be the same record", Some("give the two SetIdentifiers"));
@@ -211,9 +209,7 @@ fn record(table: Table<'_>) -> RecordProfile {
 }
 
 fn stages(table: &Table<'_>) -> Vec<Percent> {
-    if !table.has("stages") {
-        table.missing("stages", Some("the primary's share at each stage, such as [5, 25, 50, 100]"));
-    }
+    table.require("stages", Some("the primary's share at each stage, such as [5, 25, 50, 100]"));
     let Some(stages) = table.percents("stages") else { return Vec::new() };
     let complain = |span: &Range<usize>, what: &str| table.reading.complain(span, &table.path_of("stages"), what, None);
     match stages.last() {
@@ -235,11 +231,7 @@ fn health(table: Table<'_>) -> HealthProfile {
     let url = http_url(&table, "url");
     let health_check = table.text("health_check");
     let command = table.command("command");
-    let ways = ["url", "health_check", "command"].into_iter().filter(|name| table.has(name)).count();
-    if ways != 1 {
-        let what = format!("exactly one of `url`, `health_check` and `command` is needed, {ways} are given");
-        table.reading.complain(&table.span, &table.path, what, None);
-    }
+    table.require_one(&["url", "health_check", "command"]);
     let health = HealthProfile {
         url,
         health_check,

@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use super::read::{check_name, narrow};
+use super::schema::Rule;
 use super::table::Table;
 use super::{
     BaseProfile, BucketProfile, ConflictPolicy, DatabaseProfile, DeletePolicy, LimitsProfile, PolicyProfile, Resources,
@@ -33,6 +34,9 @@ enum Kind {
 const KINDS: [(&str, Kind); 4] =
     [("dynamodb", Kind::DynamoDb), ("s3", Kind::S3), ("postgres", Kind::Postgres), ("memory", Kind::Memory)];
 
+/// What a database has that RDS is asked for, and that a URL says by itself.
+const RDS_FIELDS: [&str; 2] = ["database", "user"];
+
 /// The largest rate a limit may state, per second.
 const RATE_MAX: u64 = 10_000_000;
 
@@ -43,9 +47,7 @@ pub(super) fn read(mut table: Table<'_>) -> Option<Placed> {
     }
     let name = table.need_text("name");
     check_name(&table, &name);
-    if !table.has("kind") {
-        table.missing("kind", Some("one of: dynamodb, s3, postgres, memory"));
-    }
+    table.require("kind", Some("one of: dynamodb, s3, postgres, memory"));
     if table.raw_text("kind") == Some("mysql") {
         table.complain("kind", "kind `mysql` is not supported yet", Some("one of: dynamodb, s3, postgres, memory"));
         return None;
@@ -126,16 +128,15 @@ fn bucket(table: Table<'_>) -> BucketProfile {
 }
 
 fn database(table: Table<'_>) -> DatabaseProfile {
-    let ways = ["url", "instance", "cluster"].into_iter().filter(|name| table.has(name)).count();
-    if ways != 1 {
-        let what = format!("exactly one of `url`, `instance` and `cluster` is needed, {ways} are given");
-        table.reading.complain(&table.span, &table.path, what, None);
-    }
+    let ways = table.require_one(&["url", "instance", "cluster"]);
     let by_url = table.has("url");
     if let Some(url) = table.raw_text("url") {
         check_database_url(&table, "url", url);
     }
-    for name in ["database", "user"] {
+    table.rule(Rule::Apart("url", &RDS_FIELDS));
+    table.rule(Rule::Needs("instance", &RDS_FIELDS));
+    table.rule(Rule::Needs("cluster", &RDS_FIELDS));
+    for name in RDS_FIELDS {
         match (by_url, table.has(name)) {
             (true, true) => {
                 let what = format!("`{name}` only goes with `instance` or `cluster`");
@@ -185,9 +186,7 @@ fn check_database_url(table: &Table<'_>, field: &str, url: &str) {
 }
 
 fn table_globs(table: &Table<'_>) -> Vec<String> {
-    if !table.has("tables") {
-        table.missing("tables", Some("which tables, such as [\"public.*\"]"));
-    }
+    table.require("tables", Some("which tables, such as [\"public.*\"]"));
     let globs = table.texts("tables").unwrap_or_default();
     for (index, (glob, span)) in globs.iter().enumerate() {
         let parts: Vec<&str> = glob.split('.').collect();
@@ -211,7 +210,7 @@ fn base(table: &Table<'_>, kind: Kind) -> BaseProfile {
         return table.table("base").map_or(BaseProfile::None, |base| base_table(base, kind));
     }
     let words = [("none", BaseWord::None), ("versions", BaseWord::Versions)];
-    match table.word("base", &words) {
+    match table.word_of("base", &words, |word| word == BaseWord::None || kind == Kind::S3) {
         Some(BaseWord::Versions) if kind != Kind::S3 => {
             table.complain("base", "`versions` is a base for kind s3 only", None);
             BaseProfile::None
@@ -221,13 +220,19 @@ fn base(table: &Table<'_>, kind: Kind) -> BaseProfile {
     }
 }
 
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 enum BaseWord {
     None,
     Versions,
 }
 
 fn base_table(table: Table<'_>, kind: Kind) -> BaseProfile {
+    table.rule(Rule::One(match kind {
+        Kind::DynamoDb => &["checkpoint", "table"],
+        Kind::Postgres => &["checkpoint", "database"],
+        Kind::S3 | Kind::Memory => &["checkpoint"],
+    }));
+    table.rule(Rule::Only);
     let given = table.known_texts(&["checkpoint", "table", "database", "export"]);
     let mut base = BaseProfile::None;
     match given.as_slice() {
@@ -246,9 +251,7 @@ fn base_table(table: Table<'_>, kind: Kind) -> BaseProfile {
             table.complain("export", "an export as base is not supported yet", Some(hint));
         }
         given => {
-            let count = given.len();
-            let what = format!("exactly one of `checkpoint`, `table` and `database` is needed, {count} are given");
-            table.reading.complain(&table.span, &table.path, what, None);
+            table.not_one(&["checkpoint", "table", "database"], given.len());
         }
     }
     table.finish();

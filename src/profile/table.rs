@@ -11,6 +11,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::Secret;
 use super::error::Complaint;
+use super::schema::{Asked, Rule, Shape};
 use crate::model::{Percent, Timestamp};
 
 /// Where `${NAME}` stands for an environment variable.
@@ -21,6 +22,8 @@ pub(super) struct Reading<'a> {
     pub(super) text: &'a str,
     pub(super) env: Env<'a>,
     pub(super) complaints: RefCell<Vec<(usize, Complaint)>>,
+    /// Everything that was asked for, which the schema is made of.
+    pub(super) asked: RefCell<Asked>,
 }
 
 impl Reading<'_> {
@@ -43,14 +46,42 @@ pub(super) struct Table<'a> {
     pub(super) reading: &'a Reading<'a>,
     /// The tables it is in and its own name; empty for the document.
     pub(super) path: String,
+    /// The same without places in arrays and names of stores: which table of the schema it is.
+    shape: String,
     pub(super) span: Range<usize>,
     entries: &'a DeTable<'a>,
     asked: RefCell<Vec<&'static str>>,
 }
 
 impl<'a> Table<'a> {
-    pub(super) fn new(reading: &'a Reading<'a>, path: String, span: Range<usize>, entries: &'a DeTable<'a>) -> Self {
-        Table { reading, path, span, entries, asked: RefCell::new(Vec::new()) }
+    /// The document itself.
+    pub(super) fn root(reading: &'a Reading<'a>, entries: &'a DeTable<'a>) -> Self {
+        Table::new(reading, String::new(), String::new(), 0..0, entries)
+    }
+
+    fn new(
+        reading: &'a Reading<'a>,
+        path: String,
+        shape: String,
+        span: Range<usize>,
+        entries: &'a DeTable<'a>,
+    ) -> Self {
+        reading.asked.borrow_mut().table(&shape);
+        Table { reading, path, shape, span, entries, asked: RefCell::new(Vec::new()) }
+    }
+
+    /// Notes for the schema what a field may be.
+    fn note(&self, name: &'static str, shape: Shape) {
+        self.reading.asked.borrow_mut().table(&self.shape).field(name, shape);
+    }
+
+    /// Notes for the schema what holds between fields.
+    pub(super) fn rule(&self, rule: Rule) {
+        self.reading.asked.borrow_mut().table(&self.shape).rule(rule);
+    }
+
+    fn shape_of(&self, name: &str) -> String {
+        if self.shape.is_empty() { name.to_owned() } else { format!("{}.{name}", self.shape) }
     }
 
     /// The field's name with the tables it is in.
@@ -76,6 +107,32 @@ impl<'a> Table<'a> {
     fn value(&self, name: &'static str) -> Option<&'a Spanned<DeValue<'a>>> {
         self.asked.borrow_mut().push(name);
         self.entries.get(name)
+    }
+
+    /// Complains when a field is not there.
+    pub(super) fn require(&self, name: &'static str, hint: Option<&str>) {
+        self.rule(Rule::Required(name));
+        if !self.has(name) {
+            self.missing(name, hint);
+        }
+    }
+
+    /// Complains unless exactly one of these is there; how many are.
+    pub(super) fn require_one(&self, names: &'static [&'static str]) -> usize {
+        self.rule(Rule::One(names));
+        let given = names.iter().filter(|name| self.has(name)).count();
+        if given != 1 {
+            self.not_one(names, given);
+        }
+        given
+    }
+
+    /// Complains that not exactly one of these is there.
+    pub(super) fn not_one(&self, names: &[&str], given: usize) {
+        let names: Vec<String> = names.iter().map(|name| format!("`{name}`")).collect();
+        let (last, first) = names.split_last().expect("one of several names");
+        let what = format!("exactly one of {} and {last} is needed, {given} are given", first.join(", "));
+        self.reading.complain(&self.span, &self.path, what, None);
     }
 
     /// Notes that a field is missing.
@@ -111,6 +168,11 @@ impl<'a> Table<'a> {
 
     /// A string without `${..}`; it may be empty.
     pub(super) fn text_or_empty(&self, name: &'static str) -> Option<String> {
+        self.note(name, Shape::Text);
+        self.clean_text(name)
+    }
+
+    fn clean_text(&self, name: &'static str) -> Option<String> {
         let text = self.raw_text(name)?;
         if text.contains("${") {
             let hint = "only `password`, `access_key_id`, `secret_access_key` and `session_token` may be `${NAME}`";
@@ -124,7 +186,8 @@ impl<'a> Table<'a> {
 
     /// A string with something in it.
     pub(super) fn text(&self, name: &'static str) -> Option<String> {
-        let text = self.text_or_empty(name)?;
+        self.note(name, Shape::FilledText);
+        let text = self.clean_text(name)?;
         if text.trim().is_empty() {
             self.complain(name, "must not be empty", None);
         }
@@ -133,14 +196,13 @@ impl<'a> Table<'a> {
 
     /// A string that must be there.
     pub(super) fn need_text(&self, name: &'static str) -> String {
-        if !self.has(name) {
-            self.missing(name, None);
-        }
+        self.require(name, None);
         self.text(name).unwrap_or_default()
     }
 
     /// A string, or the environment variable that `${NAME}` names.
     pub(super) fn secret(&self, name: &'static str) -> Option<Secret> {
+        self.note(name, Shape::FilledText);
         let text = self.raw_text(name)?;
         let value = if text.contains("${") { self.variable(name, text) } else { text.to_owned() };
         if text.is_empty() {
@@ -175,6 +237,18 @@ impl<'a> Table<'a> {
 
     /// One of the given words.
     pub(super) fn word<T: Copy>(&self, name: &'static str, words: &[(&'static str, T)]) -> Option<T> {
+        self.word_of(name, words, |_| true)
+    }
+
+    /// One of the given words, of which only some are `usable` here; the caller complains about the others.
+    pub(super) fn word_of<T: Copy>(
+        &self,
+        name: &'static str,
+        words: &[(&'static str, T)],
+        usable: impl Fn(T) -> bool,
+    ) -> Option<T> {
+        let fit = words.iter().filter(|(_, meaning)| usable(*meaning)).map(|(word, _)| *word);
+        self.note(name, Shape::Word(fit.collect()));
         let text = self.raw_text(name)?;
         let found = words.iter().find(|(word, _)| *word == text).map(|(_, meaning)| *meaning);
         if found.is_none() {
@@ -192,6 +266,7 @@ impl<'a> Table<'a> {
 
     /// A whole number within bounds.
     pub(super) fn number(&self, name: &'static str, bounds: RangeInclusive<u64>) -> Option<u64> {
+        self.note(name, Shape::Number(*bounds.start(), *bounds.end()));
         let number = match self.value(name)?.get_ref() {
             DeValue::Integer(number) => i128::from_str_radix(number.as_str(), number.radix()).ok(),
             other => {
@@ -216,6 +291,7 @@ impl<'a> Table<'a> {
 
     /// Percentages with their places.
     pub(super) fn percents(&self, name: &'static str) -> Option<Vec<(Percent, Range<usize>)>> {
+        self.note(name, Shape::Percents);
         let DeValue::Array(items) = self.value(name)?.get_ref() else {
             self.complain(name, "wrong type: expected an array of percentages", None);
             return None;
@@ -239,6 +315,7 @@ impl<'a> Table<'a> {
 
     /// An instant, as a TOML date-time with an offset or as text.
     pub(super) fn instant(&self, name: &'static str) -> Option<Timestamp> {
+        self.note(name, Shape::Instant);
         let text = match self.value(name)?.get_ref() {
             DeValue::Datetime(instant) => instant.to_string(),
             DeValue::String(text) => text.to_string(),
@@ -257,6 +334,7 @@ impl<'a> Table<'a> {
 
     /// Strings with their places; elements that are not strings or are empty leave a complaint.
     pub(super) fn texts(&self, name: &'static str) -> Option<Vec<(String, Range<usize>)>> {
+        self.note(name, Shape::Texts);
         let DeValue::Array(items) = self.value(name)?.get_ref() else {
             self.complain(name, "wrong type: expected an array of strings", None);
             return None;
@@ -289,9 +367,12 @@ impl<'a> Table<'a> {
 
     /// A table within this one.
     pub(super) fn table(&self, name: &'static str) -> Option<Table<'a>> {
+        self.note(name, Shape::Table);
         let value = self.value(name)?;
         match value.get_ref() {
-            DeValue::Table(entries) => Some(Table::new(self.reading, self.path_of(name), value.span(), entries)),
+            DeValue::Table(entries) => {
+                Some(Table::new(self.reading, self.path_of(name), self.shape_of(name), value.span(), entries))
+            }
             other => {
                 self.wrong_type(name, "a table", other);
                 None
@@ -301,14 +382,13 @@ impl<'a> Table<'a> {
 
     /// A table that must be there.
     pub(super) fn need_table(&self, name: &'static str) -> Option<Table<'a>> {
-        if !self.has(name) {
-            self.missing(name, None);
-        }
+        self.require(name, None);
         self.table(name)
     }
 
     /// The tables of an array, such as `[[store]]`.
     pub(super) fn tables(&self, name: &'static str) -> Option<Vec<Table<'a>>> {
+        self.note(name, Shape::Tables);
         let value = self.value(name)?;
         let DeValue::Array(items) = value.get_ref() else {
             self.wrong_type(name, &format!("an array of tables, [[{name}]]"), value.get_ref());
@@ -318,7 +398,9 @@ impl<'a> Table<'a> {
         for (index, item) in items.iter().enumerate() {
             let path = format!("{}[{}]", self.path_of(name), index + 1);
             match item.get_ref() {
-                DeValue::Table(entries) => tables.push(Table::new(self.reading, path, item.span(), entries)),
+                DeValue::Table(entries) => {
+                    tables.push(Table::new(self.reading, path, self.shape_of(name), item.span(), entries));
+                }
                 _ => self.reading.complain(&item.span(), &path, "wrong type: expected a table", None),
             }
         }

@@ -15,6 +15,11 @@ pub struct Follower {
 }
 
 impl Follower {
+    /// The number of the last event that was folded.
+    pub fn seq(&self) -> i64 {
+        self.seq
+    }
+
     /// Folds a batch of the events that came since the last call, and gives them; empty when there is none.
     ///
     /// # Errors

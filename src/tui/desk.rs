@@ -74,7 +74,7 @@ fn follow(journal: &Journal, told: &UnboundedSender<Message>, ended: &AtomicBool
     let mut follower = Follower::default();
     let mut is_first = true;
     while !ended.load(Ordering::Relaxed) {
-        match follower.poll(journal).and_then(|events| news(journal, &follower.state, &events, is_first)) {
+        match follower.poll(journal).and_then(|events| news(journal, &follower, &events, is_first)) {
             Ok(Some(news)) => {
                 is_first = false;
                 if told.send(Message::Session(Box::new(news))).is_err() {
@@ -94,7 +94,7 @@ fn follow(journal: &Journal, told: &UnboundedSender<Message>, ended: &AtomicBool
     }
 }
 
-fn news(journal: &Journal, state: &SessionState, events: &[EventRecord], first: bool) -> Result<Option<SessionNews>> {
+fn news(journal: &Journal, follower: &Follower, events: &[EventRecord], first: bool) -> Result<Option<SessionNews>> {
     if events.is_empty() && !first {
         return Ok(None);
     }
@@ -105,8 +105,9 @@ fn news(journal: &Journal, state: &SessionState, events: &[EventRecord], first: 
         )
     };
     Ok(Some(SessionNews {
-        state: Arc::new(state.clone()),
-        undecided: undecided(journal, state)?,
+        state: Arc::new(follower.state.clone()),
+        seq: follower.seq(),
+        undecided: undecided(journal, &follower.state)?,
         events: events.iter().filter_map(|record| Some((record.at, event_words(&record.event)?))).collect(),
         delta_changed: events.iter().any(|record| changes_delta(&record.event)),
     }))

@@ -63,6 +63,8 @@ pub struct Tick {
 pub struct SessionNews {
     /// What has happened so far.
     pub state: Arc<SessionState>,
+    /// The last event that is in it.
+    pub seq: i64,
     /// Held items that nobody has decided about.
     pub undecided: u64,
     /// The events that came, in words.
@@ -80,6 +82,8 @@ pub struct Ended {
     pub exit: Exit,
     /// Why it failed, where it did.
     pub trouble: Option<Trouble>,
+    /// The last event it left: it has ended on the screen once that is seen there.
+    pub seq: i64,
 }
 
 /// A part of the list of differences.

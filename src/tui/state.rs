@@ -6,7 +6,7 @@ use std::sync::Arc;
 use tui_input::Input;
 
 use super::keymap::Command;
-use super::message::Effect;
+use super::message::{Effect, Ended};
 use super::theme::Theme;
 use crate::guide::{Advice, Gate, Means, Progress, Stage, advise, stages};
 use crate::model::{StoreId, Timestamp};
@@ -261,6 +261,10 @@ pub struct Model {
     pub progress: Progress,
     /// What is being done.
     pub running: Option<Running>,
+    /// The last event that the state knows of.
+    pub seq: i64,
+    /// An action that ended, whose last event is not in the state yet: what is next would be judged too early.
+    pub ending: Option<Ended>,
     /// The tasks of what is being done.
     pub tasks: Vec<TaskProgress>,
     /// Items written per second, one sample a tick, newest last.
@@ -303,6 +307,8 @@ impl Model {
             undecided: 0,
             progress: Progress::default(),
             running: None,
+            seq: 0,
+            ending: None,
             tasks: Vec::new(),
             rates: VecDeque::new(),
             pace: PaceState::default(),

@@ -47,6 +47,11 @@ pub struct Tools {
 }
 
 impl Tools {
+    /// The last event of the session; where the journal cannot be read, nothing is waited for.
+    fn seq(&self) -> i64 {
+        self.session.journal().last_event().unwrap_or(0)
+    }
+
     fn tell(&self, message: Message) {
         // Nobody listens any more only when the screen is gone.
         let _ = self.told.send(message);
@@ -85,7 +90,7 @@ impl Work {
         if let Err(error) = tools.session.end(action.name(), Exit::Interrupted as u8) {
             tools.tell(Message::Said(Tone::Bad, chain(&error).join(": ")));
         }
-        tools.tell(Message::Ended(Ended { action, exit: Exit::Interrupted, trouble: None }));
+        tools.tell(Message::Ended(Ended { action, exit: Exit::Interrupted, trouble: None, seq: tools.seq() }));
     }
 
     /// Ends what is under way and gives all traffic back to dr.
@@ -115,7 +120,7 @@ async fn carry_out(tools: &Tools, action: Action) {
     // The events of an action are shown before its end is.
     along(tools, action, exit).await;
     let trouble = ended.err().map(|error| Trouble { action, lines: told(&tools.judge, &error) });
-    tools.tell(Message::Ended(Ended { action, exit, trouble }));
+    tools.tell(Message::Ended(Ended { action, exit, trouble, seq: tools.seq() }));
 }
 
 async fn along(tools: &Tools, action: Action, exit: Exit) {

@@ -9,7 +9,8 @@ use serde_json::Value as Json;
 use crate::peers;
 use crate::rig::{DR, Home, PRIMARY, Regions, TABLE, reading, sides_on_port};
 
-const COMMANDS: [&str; 13] = [
+const COMMANDS: [&str; 14] = [
+    "init",
     "check",
     "diff",
     "plan",

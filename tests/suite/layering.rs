@@ -21,8 +21,9 @@ const IMPORTS: &[(&str, &[&str])] = &[
     ("session", BELOW_SESSION),
     ("report", BELOW_REPORT),
     ("guide", BELOW_GUIDE),
+    ("discover", &["model", "profile", "store", "cutover"]),
     ("drill", BELOW_DRILL),
-    ("tui", ALL),
+    ("tui", BELOW_DRILL),
     ("cli", ALL),
     ("main", &["cli"]),
 ];
@@ -43,7 +44,7 @@ const BELOW_DRILL: &[&str] = &[
 ];
 const ALL: &[&str] = &[
     "model", "profile", "digest", "store", "diff", "compare", "plan", "journal", "replay", "verify", "cutover",
-    "session", "report", "guide", "drill", "tui", "cli",
+    "session", "report", "guide", "discover", "drill", "tui", "cli",
 ];
 
 /// Code that only computes: a folder, or one file.
@@ -57,6 +58,18 @@ const PURE: &[&str] = &[
     "report/",
     "cutover/next_move.rs",
     "guide/course.rs",
+    "guide/stages.rs",
+    "guide/advice.rs",
+    "tui/keymap.rs",
+    "tui/message.rs",
+    "tui/state.rs",
+    "tui/theme.rs",
+    "tui/update/",
+    "tui/view/",
+    "discover/found.rs",
+    "discover/names.rs",
+    "discover/pair",
+    "discover/write.rs",
 ];
 
 /// Names of what reads clocks, files, networks or processes, or waits for any of them.
@@ -66,8 +79,21 @@ const IMPURE_STD: &[&str] = &["fs", "net", "process"];
 
 /// Crates that may be named in a few places only, by the beginning of their names.
 const HOMES: &[(&str, &[&str])] = &[
-    ("aws_sdk_", &["store/dynamodb/", "store/s3/", "store/postgres/", "store/aws.rs", "cutover/route53", "drill/"]),
+    (
+        "aws_sdk_",
+        &[
+            "store/dynamodb/",
+            "store/s3/",
+            "store/postgres/",
+            "store/aws.rs",
+            "cutover/route53",
+            "discover/aws/",
+            "drill/",
+        ],
+    ),
     ("tokio_postgres", &["store/postgres/", "drill/"]),
+    ("crossterm", &["tui/"]),
+    ("ratatui", &["tui/"]),
     ("rusqlite", &["journal/", "session/browse.rs"]),
 ];
 

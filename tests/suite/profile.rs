@@ -25,7 +25,7 @@ fn heads(text: &str) -> Vec<String> {
     complaints(text).lines().filter_map(|line| line.strip_prefix("p.toml:")).map(str::to_owned).collect()
 }
 
-const GOOD: &str = r#"name = "shop"
+pub const GOOD: &str = r#"name = "shop"
 disaster_at = 2026-11-22T03:10:00Z
 [primary]
 region = "us-east-1"
@@ -68,176 +68,169 @@ fn a_good_profile_is_read_with_its_defaults() {
     assert!(!format!("{profile:?}").contains("hunter2"));
 }
 
-/// Each case replaces one piece of the good profile.
+/// Each mistake replaces one piece of the good profile; what is told of it.
+pub const MISTAKES: &[(&str, &str, &[&str])] = &[
+    ("[dr]", "[dr", &["5:4: not valid TOML: unclosed table, expected `]`"]),
+    (
+        "region = \"us-east-1\"",
+        "reigon = \"us-east-1\"",
+        &[
+            "3:1: primary.region: missing field `region` in `primary`",
+            "4:1: primary.reigon: unknown field `reigon`, did you mean `region`?",
+        ],
+    ),
+    ("name = \"shop\"", "", &["1:1: name: missing field `name` in the profile"]),
+    ("name = \"shop\"", "name = \"a/b\"", &["1:8: name: not fit for a folder's name"]),
+    ("name = \"shop\"", "name = 7", &["1:8: name: wrong type: expected a string, found an integer"]),
+    ("name = \"shop\"", "name = \"${SHOP}\"", &["1:8: name: environment variables are not substituted here"]),
+    (
+        "2026-11-22T03:10:00Z",
+        "2026-11-22T03:10:00",
+        &["2:15: disaster_at: not an instant: a date, a time and an offset are needed"],
+    ),
+    (
+        "2026-11-22T03:10:00Z",
+        "2026-11-22T03:10:00Z\ndr_as_of = 2026-11-22T03:10:01Z",
+        &["3:12: dr_as_of: dr cannot represent an instant after `disaster_at`"],
+    ),
+    ("disaster_at =", "dr_as_of =", &["2:12: dr_as_of: `dr_as_of` needs `disaster_at`"]),
+    (
+        "region = \"us-west-2\"",
+        "region = \"us-west-2\"\nendpoints.dynamo = \"http://x\"",
+        &["7:11: dr.endpoints.dynamo: unknown field `dynamo`, did you mean `dynamodb`?"],
+    ),
+    ("\"dynamodb\"", "\"dynamobd\"", &["9:8: store.orders.kind: unknown kind `dynamobd`, did you mean `dynamodb`?"]),
+    ("\"dynamodb\"", "\"mysql\"", &["9:8: store.orders.kind: kind `mysql` is not supported yet"]),
+    ("name = \"media\"", "name = \"orders\"", &["14:8: store.orders.name: two stores are named `orders`"]),
+    (
+        "primary = { table = \"orders\" }",
+        "primary = { tabel = \"orders\" }",
+        &[
+            "10:11: store.orders.primary.table: missing field `table` in `store.orders.primary`",
+            "10:13: store.orders.primary.tabel: unknown field `tabel`, did you mean `table`?",
+        ],
+    ),
+    ("primary = { table = \"orders\" }", "", &["7:1: store.orders.primary: missing field `primary` in `store.orders`"]),
+    ("base = \"none\"", "base = \"versions\"", &["12:8: store.orders.base: `versions` is a base for kind s3 only"]),
+    (
+        "base = \"none\"",
+        "base = \"version\"",
+        &["12:8: store.orders.base: unknown base `version`, did you mean `versions`?"],
+    ),
+    (
+        "base = \"none\"",
+        "base = { export = \"s3://x\" }",
+        &["12:19: store.orders.base.export: an export as base is not supported yet"],
+    ),
+    (
+        "base = \"none\"",
+        "base = { database = \"x\" }",
+        &["12:21: store.orders.base.database: `database` is a base for kind postgres only"],
+    ),
+    (
+        "base = \"none\"",
+        "base = { table = \"orders\" }",
+        &["12:8: store.orders.base: is the same resource as the primary of store `orders`"],
+    ),
+    (
+        "base = \"none\"",
+        "base = { checkpoint = \"a\", table = \"b\" }",
+        &["12:8: store.orders.base: exactly one of `checkpoint`, `table` and `database` is needed, 2 are given"],
+    ),
+    (
+        "base = \"none\"",
+        "policy = { conflict = \"dr-win\", delete_limit_percent = 101 }",
+        &[
+            "12:23: store.orders.policy.conflict: unknown conflict `dr-win`, did you mean `dr-wins`?",
+            "12:56: store.orders.policy.delete_limit_percent: must be a whole number from 0 to 100",
+        ],
+    ),
+    (
+        "base = \"none\"",
+        "policy = { conflict = \"newest\" }",
+        &["12:10: store.orders.policy: `conflict = \"newest\"` cannot tell which write is the newest"],
+    ),
+    (
+        "base = \"none\"",
+        "limits = { writes_per_second = -1 }",
+        &["12:32: store.orders.limits.writes_per_second: must be a whole number from 0 to 10000000"],
+    ),
+    (
+        "region = \"us-west-2\"",
+        "region = \"us-east-1\"",
+        &["11:6: store.orders.dr: is the same resource as the primary of store `orders`"],
+    ),
+    (
+        "bucket = \"media-b\"",
+        "bucket = \"media-a\"",
+        &["17:6: store.media.dr: overlaps the primary of store `media`: some objects belong to both"],
+    ),
+    ("bucket = \"media-b\"", "bucket = \"s3://media-b\"", &["17:17: store.media.dr.bucket: not a bucket's name"]),
+    (
+        "instance = \"ledger\", database = \"ledger\", user = \"me\"",
+        "url = \"postgres://you@one:5432/ledger\"",
+        &["22:6: store.ledger.dr: is the same resource as the primary of store `ledger`"],
+    ),
+    (
+        "instance = \"ledger\", ",
+        "instance = \"ledger\", cluster = \"x\", ",
+        &["22:6: store.ledger.dr: exactly one of `url`, `instance` and `cluster` is needed, 2 are given"],
+    ),
+    (
+        "database = \"ledger\", user",
+        "user",
+        &["22:6: store.ledger.dr.database: missing field `database` in `store.ledger.dr`"],
+    ),
+    (
+        "${PRIMARY_DB_PASSWORD}",
+        "${NOT_SET}",
+        &["21:58: store.ledger.primary.password: environment variable `NOT_SET` is not set"],
+    ),
+    (
+        "${PRIMARY_DB_PASSWORD}",
+        "${EMPTY}",
+        &["21:58: store.ledger.primary.password: environment variable `EMPTY` is empty"],
+    ),
+    (
+        "${PRIMARY_DB_PASSWORD}",
+        "a${EMPTY}",
+        &["21:58: store.ledger.primary.password: must be one `${NAME}` and nothing else"],
+    ),
+    (
+        "[\"public.*\"]",
+        "[\"public.*\", \"entry\", \"public.*\"]",
+        &[
+            "23:23: store.ledger.tables: `entry` is not `schema.table`, where `*` and `?` may stand for any characters",
+            "23:32: store.ledger.tables: `public.*` is listed twice",
+        ],
+    ),
+    (
+        "[5, 100]",
+        "[25, 5, 90]",
+        &[
+            "27:15: cutover.stages: stages must ascend: 5 does not come after 25",
+            "27:18: cutover.stages: the last stage must be 100",
+        ],
+    ),
+    ("[5, 100]", "[]", &["27:10: cutover.stages: there must be at least one stage"]),
+    ("[5, 100]", "[0, 100]", &["27:11: cutover.stages: a stage of 0 shifts nothing"]),
+    (
+        "health = { url = \"https://example.com\" }",
+        "health = { }",
+        &["29:10: cutover.health: exactly one of `url`, `health_check` and `command` is needed, 0 are given"],
+    ),
+    (
+        "health = { url",
+        "health = { command = [\"x\"], url",
+        &["29:10: cutover.health: exactly one of `url`, `health_check` and `command` is needed, 2 are given"],
+    ),
+    ("dr = \"d\"", "dr = \"p\"", &["26:68: cutover.record.dr: primary and dr cannot be the same record"]),
+];
+
 #[test]
 fn each_mistake_is_told_with_its_place() {
-    let cases: &[(&str, &str, &[&str])] = &[
-        ("[dr]", "[dr", &["5:4: not valid TOML: unclosed table, expected `]`"]),
-        (
-            "region = \"us-east-1\"",
-            "reigon = \"us-east-1\"",
-            &[
-                "3:1: primary.region: missing field `region` in `primary`",
-                "4:1: primary.reigon: unknown field `reigon`, did you mean `region`?",
-            ],
-        ),
-        ("name = \"shop\"", "", &["1:1: name: missing field `name` in the profile"]),
-        ("name = \"shop\"", "name = \"a/b\"", &["1:8: name: not fit for a folder's name"]),
-        ("name = \"shop\"", "name = 7", &["1:8: name: wrong type: expected a string, found an integer"]),
-        ("name = \"shop\"", "name = \"${SHOP}\"", &["1:8: name: environment variables are not substituted here"]),
-        (
-            "2026-11-22T03:10:00Z",
-            "2026-11-22T03:10:00",
-            &["2:15: disaster_at: not an instant: a date, a time and an offset are needed"],
-        ),
-        (
-            "2026-11-22T03:10:00Z",
-            "2026-11-22T03:10:00Z\ndr_as_of = 2026-11-22T03:10:01Z",
-            &["3:12: dr_as_of: dr cannot represent an instant after `disaster_at`"],
-        ),
-        ("disaster_at =", "dr_as_of =", &["2:12: dr_as_of: `dr_as_of` needs `disaster_at`"]),
-        (
-            "region = \"us-west-2\"",
-            "region = \"us-west-2\"\nendpoints.dynamo = \"http://x\"",
-            &["7:11: dr.endpoints.dynamo: unknown field `dynamo`, did you mean `dynamodb`?"],
-        ),
-        (
-            "\"dynamodb\"",
-            "\"dynamobd\"",
-            &["9:8: store.orders.kind: unknown kind `dynamobd`, did you mean `dynamodb`?"],
-        ),
-        ("\"dynamodb\"", "\"mysql\"", &["9:8: store.orders.kind: kind `mysql` is not supported yet"]),
-        ("name = \"media\"", "name = \"orders\"", &["14:8: store.orders.name: two stores are named `orders`"]),
-        (
-            "primary = { table = \"orders\" }",
-            "primary = { tabel = \"orders\" }",
-            &[
-                "10:11: store.orders.primary.table: missing field `table` in `store.orders.primary`",
-                "10:13: store.orders.primary.tabel: unknown field `tabel`, did you mean `table`?",
-            ],
-        ),
-        (
-            "primary = { table = \"orders\" }",
-            "",
-            &["7:1: store.orders.primary: missing field `primary` in `store.orders`"],
-        ),
-        ("base = \"none\"", "base = \"versions\"", &["12:8: store.orders.base: `versions` is a base for kind s3 only"]),
-        (
-            "base = \"none\"",
-            "base = \"version\"",
-            &["12:8: store.orders.base: unknown base `version`, did you mean `versions`?"],
-        ),
-        (
-            "base = \"none\"",
-            "base = { export = \"s3://x\" }",
-            &["12:19: store.orders.base.export: an export as base is not supported yet"],
-        ),
-        (
-            "base = \"none\"",
-            "base = { database = \"x\" }",
-            &["12:21: store.orders.base.database: `database` is a base for kind postgres only"],
-        ),
-        (
-            "base = \"none\"",
-            "base = { table = \"orders\" }",
-            &["12:8: store.orders.base: is the same resource as the primary of store `orders`"],
-        ),
-        (
-            "base = \"none\"",
-            "base = { checkpoint = \"a\", table = \"b\" }",
-            &["12:8: store.orders.base: exactly one of `checkpoint`, `table` and `database` is needed, 2 are given"],
-        ),
-        (
-            "base = \"none\"",
-            "policy = { conflict = \"dr-win\", delete_limit_percent = 101 }",
-            &[
-                "12:23: store.orders.policy.conflict: unknown conflict `dr-win`, did you mean `dr-wins`?",
-                "12:56: store.orders.policy.delete_limit_percent: must be a whole number from 0 to 100",
-            ],
-        ),
-        (
-            "base = \"none\"",
-            "policy = { conflict = \"newest\" }",
-            &["12:10: store.orders.policy: `conflict = \"newest\"` cannot tell which write is the newest"],
-        ),
-        (
-            "base = \"none\"",
-            "limits = { writes_per_second = -1 }",
-            &["12:32: store.orders.limits.writes_per_second: must be a whole number from 0 to 10000000"],
-        ),
-        (
-            "region = \"us-west-2\"",
-            "region = \"us-east-1\"",
-            &["11:6: store.orders.dr: is the same resource as the primary of store `orders`"],
-        ),
-        (
-            "bucket = \"media-b\"",
-            "bucket = \"media-a\"",
-            &["17:6: store.media.dr: overlaps the primary of store `media`: some objects belong to both"],
-        ),
-        ("bucket = \"media-b\"", "bucket = \"s3://media-b\"", &["17:17: store.media.dr.bucket: not a bucket's name"]),
-        (
-            "instance = \"ledger\", database = \"ledger\", user = \"me\"",
-            "url = \"postgres://you@one:5432/ledger\"",
-            &["22:6: store.ledger.dr: is the same resource as the primary of store `ledger`"],
-        ),
-        (
-            "instance = \"ledger\", ",
-            "instance = \"ledger\", cluster = \"x\", ",
-            &["22:6: store.ledger.dr: exactly one of `url`, `instance` and `cluster` is needed, 2 are given"],
-        ),
-        (
-            "database = \"ledger\", user",
-            "user",
-            &["22:6: store.ledger.dr.database: missing field `database` in `store.ledger.dr`"],
-        ),
-        (
-            "${PRIMARY_DB_PASSWORD}",
-            "${NOT_SET}",
-            &["21:58: store.ledger.primary.password: environment variable `NOT_SET` is not set"],
-        ),
-        (
-            "${PRIMARY_DB_PASSWORD}",
-            "${EMPTY}",
-            &["21:58: store.ledger.primary.password: environment variable `EMPTY` is empty"],
-        ),
-        (
-            "${PRIMARY_DB_PASSWORD}",
-            "a${EMPTY}",
-            &["21:58: store.ledger.primary.password: must be one `${NAME}` and nothing else"],
-        ),
-        (
-            "[\"public.*\"]",
-            "[\"public.*\", \"entry\", \"public.*\"]",
-            &[
-                "23:23: store.ledger.tables: `entry` is not `schema.table`, where `*` and `?` may stand for any characters",
-                "23:32: store.ledger.tables: `public.*` is listed twice",
-            ],
-        ),
-        (
-            "[5, 100]",
-            "[25, 5, 90]",
-            &[
-                "27:15: cutover.stages: stages must ascend: 5 does not come after 25",
-                "27:18: cutover.stages: the last stage must be 100",
-            ],
-        ),
-        ("[5, 100]", "[]", &["27:10: cutover.stages: there must be at least one stage"]),
-        ("[5, 100]", "[0, 100]", &["27:11: cutover.stages: a stage of 0 shifts nothing"]),
-        (
-            "health = { url = \"https://example.com\" }",
-            "health = { }",
-            &["29:10: cutover.health: exactly one of `url`, `health_check` and `command` is needed, 0 are given"],
-        ),
-        (
-            "health = { url",
-            "health = { command = [\"x\"], url",
-            &["29:10: cutover.health: exactly one of `url`, `health_check` and `command` is needed, 2 are given"],
-        ),
-        ("dr = \"d\"", "dr = \"p\"", &["26:68: cutover.record.dr: primary and dr cannot be the same record"]),
-    ];
     let mut wrong = Vec::new();
-    for (from, to, expected) in cases {
+    for (from, to, expected) in MISTAKES {
         assert!(GOOD.contains(from), "{from}");
         let told = heads(&GOOD.replacen(from, to, 1));
         if told != *expected {
@@ -353,7 +346,7 @@ fn every_example_profile_is_valid() {
         Profile::load(&path, &env).unwrap_or_else(|error| panic!("{error}"));
         count += 1;
     }
-    assert!(count >= 4, "{count} examples");
+    assert!(count >= 6, "{count} examples");
     let ledger = Profile::load(&root().join("profiles/ledger-postgres.toml"), &env).expect("valid");
     assert_eq!(ledger.stores[0].base, BaseProfile::Database("ledger_at_tb".into()));
     let Resources::Postgres { dr, .. } = &ledger.stores[0].resources else { panic!("a database") };

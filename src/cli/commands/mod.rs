@@ -7,6 +7,7 @@ mod cutover;
 mod decide;
 mod diff;
 pub mod drill;
+mod init;
 mod manual;
 mod plan;
 mod replay;
@@ -37,6 +38,7 @@ pub type Ended = Result<Exit, Failure>;
 pub async fn run(arguments: Arguments) -> Ended {
     let Arguments { command, global } = arguments;
     match command {
+        Command::Init(arguments) => init::run(arguments, &global).await,
         Command::Check { profile } => check::run(&profile, &global).await,
         Command::Diff { profile } => diff::run(&profile, &global).await,
         Command::Plan { profile, allow, decisions } => {

@@ -40,7 +40,7 @@ static LIMITER: LazyLock<DefaultDirectRateLimiter> = LazyLock::new(|| {
 /// A connection to Route 53.
 #[derive(Debug, Clone)]
 pub struct Route53 {
-    client: aws_sdk_route53::Client,
+    pub(super) client: aws_sdk_route53::Client,
 }
 
 /// What became of a batch of changes.
@@ -61,13 +61,13 @@ pub(in crate::cutover) struct Observation {
 }
 
 /// A request that failed, and whether it is worth another try.
-enum Failure {
+pub(super) enum Failure {
     Again(StoreError),
     Final(StoreError),
 }
 
 impl Failure {
-    fn of(error: StoreError) -> Failure {
+    pub(super) fn of(error: StoreError) -> Failure {
         if error.kind.is_transient() { Failure::Again(error) } else { Failure::Final(error) }
     }
 }
@@ -180,7 +180,7 @@ fn refusal(messages: &[String], message: Option<&str>) -> String {
 }
 
 /// Sends a request when the limiter allows it, again with growing pauses while that may help.
-async fn attempt<T, F>(mut request: impl FnMut() -> F) -> Result<T>
+pub(super) async fn attempt<T, F>(mut request: impl FnMut() -> F) -> Result<T>
 where
     F: Future<Output = std::result::Result<T, Failure>>,
 {

@@ -4,11 +4,13 @@
 //! anybody changed either in between, Route 53 refuses the whole batch. Everything but the weight is carried over.
 
 mod client;
+mod list;
 mod record;
 
 use async_trait::async_trait;
 
 pub use client::Route53;
+pub use list::{Weighted, Zone};
 
 use super::dial::{ChangeId, ChangeStatus, Result, TrafficDial, Weights};
 use super::error::{CutoverError, CutoverErrorKind};

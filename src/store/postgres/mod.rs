@@ -29,6 +29,7 @@ use self::apply::Writer;
 use self::catalog::Catalog;
 use self::check::Preflight;
 use self::connect::Target;
+pub(crate) use self::names::matches;
 use self::pool::{Lease, Pool};
 use super::{
     BodySource, Counter, Depth, ErrorKind, Finding, GuardedWrite, Level, Outcome, ReadStore, Result, Scan, Shape,

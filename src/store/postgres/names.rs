@@ -8,7 +8,7 @@ pub(super) fn quoted(name: &str) -> String {
 }
 
 /// Whether `text` matches a pattern in which `*` stands for any run and `?` for any one character.
-pub(super) fn matches(pattern: &str, text: &str) -> bool {
+pub(crate) fn matches(pattern: &str, text: &str) -> bool {
     let (pattern, text): (Vec<char>, Vec<char>) = (pattern.chars().collect(), text.chars().collect());
     let (mut at, mut seen) = (0, 0);
     let mut star: Option<(usize, usize)> = None;

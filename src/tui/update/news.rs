@@ -21,8 +21,8 @@ pub(super) fn ticked(model: &mut Model, tick: Tick) -> Vec<Effect> {
 }
 
 pub(super) fn session(model: &mut Model, news: SessionNews) -> Vec<Effect> {
-    let SessionNews { state, undecided, events, delta_changed } = news;
-    (model.state, model.undecided) = (state, undecided);
+    let SessionNews { state, seq, undecided, events, delta_changed } = news;
+    (model.state, model.seq, model.undecided) = (state, seq, undecided);
     // Somebody who reads older events keeps the place.
     let at_end = model.line(Screen::Journal) + 1 >= model.events.len();
     model.events.extend(events);
@@ -32,10 +32,14 @@ pub(super) fn session(model: &mut Model, news: SessionNews) -> Vec<Effect> {
     if at_end {
         model.lines.insert(Screen::Journal.word(), model.events.len().saturating_sub(1));
     }
-    match model.screen {
-        Screen::Delta | Screen::Held if delta_changed => browser::ask(model),
-        _ => Vec::new(),
+    let mut effects = match model.ending.take() {
+        Some(ending) => ended(model, ending),
+        None => Vec::new(),
+    };
+    if delta_changed && matches!(model.screen, Screen::Delta | Screen::Held) {
+        effects.extend(browser::ask(model));
     }
+    effects
 }
 
 pub(super) fn began(model: &mut Model, action: Action) -> Vec<Effect> {
@@ -62,7 +66,11 @@ fn screen_of(action: Action) -> Option<Screen> {
 }
 
 pub(super) fn ended(model: &mut Model, ended: Ended) -> Vec<Effect> {
-    let Ended { action, exit, trouble } = ended;
+    if ended.seq > model.seq {
+        model.ending = Some(ended);
+        return Vec::new();
+    }
+    let Ended { action, exit, trouble, seq: _ } = ended;
     model.running = None;
     model.progress = progressed(model, action, exit);
     let (tone, words) = ending(action, exit);

@@ -57,7 +57,7 @@ pub(in crate::tui) fn after(story: &Story, size: (u16, u16)) -> Model {
     let events = story.0.iter().filter_map(|record| Some((record.at, event_words(&record.event)?))).collect();
     let state = story.state();
     let undecided = state.plans.last().map_or(0, |(_, _, summary)| summary.held());
-    let news = SessionNews { state: Arc::new(state), undecided, events, delta_changed: true };
+    let news = SessionNews { state: Arc::new(state), seq: 1, undecided, events, delta_changed: true };
     update(&mut model, Message::Session(Box::new(news)));
     model
 }
@@ -152,7 +152,7 @@ fn stores_while_they_are_read() {
 fn stores_with_held_items() {
     golden("stores-held", |size| {
         let mut model = after(&planned(4), size);
-        let ended = Ended { action: Action::Plan, exit: Exit::Undecided, trouble: None };
+        let ended = Ended { action: Action::Plan, exit: Exit::Undecided, trouble: None, seq: 1 };
         update(&mut model, Message::Ended(ended));
         on(Screen::Stores, model)
     });
@@ -307,7 +307,7 @@ fn dialogs() {
         let mut model = after(&checked(), size);
         let lines = ["cannot read dr of store orders", "because: connection refused", "What to do: see that it runs"];
         let trouble = Trouble { action: Action::Plan, lines: lines.map(str::to_owned).into() };
-        let ended = Ended { action: Action::Plan, exit: Exit::Incomplete, trouble: Some(trouble) };
+        let ended = Ended { action: Action::Plan, exit: Exit::Incomplete, trouble: Some(trouble), seq: 1 };
         update(&mut model, Message::Ended(ended));
         model
     });
