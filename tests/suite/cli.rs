@@ -9,10 +9,11 @@ use serde_json::Value as Json;
 use crate::peers;
 use crate::rig::{DR, Home, PRIMARY, Regions, TABLE, reading, sides_on_port};
 
-const COMMANDS: [&str; 13] = [
+const COMMANDS: [&str; 14] = [
     "check",
     "diff",
     "plan",
+    "decide",
     "replay",
     "verify",
     "cutover",
