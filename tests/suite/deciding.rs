@@ -51,7 +51,9 @@ impl Shop {
     fn session(&self) -> Session {
         let store = "[[store]]\nname = \"orders\"\nkind = \"memory\"\nprimary = { name = \"orders\" }\n";
         let sides = "[primary]\nregion = \"us-east-1\"\n[dr]\nregion = \"us-west-2\"\n";
-        let text = format!("name = \"shop\"\n{sides}{store}dr = {{ name = \"orders-dr\" }}\n");
+        let text = format!(
+            "name = \"shop\"\n{sides}{store}dr = {{ name = \"orders-dr\" }}\n[freeze]\ncommand = [\"true\"]\nquiet_seconds = 1\n"
+        );
         self.home.write("profile.toml", &text);
         let profile = Profile::parse(&text, "profile.toml", &|_| None).expect("a profile");
         let around = Surroundings {
