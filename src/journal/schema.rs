@@ -120,3 +120,74 @@ pub(super) fn check_version(connection: &Connection) -> Result<()> {
         found => Err(JournalError::Version { found }),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+    use std::path::Path;
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::journal::{DecisionRow, Event, JOURNAL_FILE, Journal};
+    use crate::model::{Digest, FixedClock, StoreId, Timestamp};
+
+    /// A file as it was made before decisions were kept.
+    fn of_format_2(folder: &Path) {
+        let connection = Connection::open(folder.join(JOURNAL_FILE)).expect("a file");
+        connection.execute_batch(&format!("BEGIN; {TABLES} PRAGMA user_version = 2; COMMIT;")).expect("tables");
+    }
+
+    fn held_row() -> DecisionRow {
+        DecisionRow {
+            plan: 1,
+            store: StoreId("orders".into()),
+            key_json: "{\"id\":1}".into(),
+            primary: Some(Digest([1; 32])),
+            dr: None,
+            choice: "dr".into(),
+        }
+    }
+
+    fn decide(journal: &Journal) -> (i64, String) {
+        let mut sealed = String::new();
+        let decided = journal.decide(
+            |writer| writer.item(&held_row()),
+            |number, items, seal| {
+                sealed.clone_from(&seal);
+                let (by, scope) = ("mia".into(), "1 item".into());
+                Event::Decided { number, by, choice: "dr".into(), scope, items, seal, file: None }
+            },
+        );
+        (decided.expect("decided").expect("an item"), sealed)
+    }
+
+    #[test]
+    fn a_file_of_format_2_is_read_as_it_is_and_takes_decisions_once_it_is_written() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let clock = Arc::new(FixedClock(Timestamp::UNIX_EPOCH));
+        of_format_2(folder.path());
+        let reader = Journal::read_only(folder.path(), clock.clone()).expect("read only");
+        assert_eq!(reader.undecided(1, &held_row().store, &BTreeSet::new()).expect("counted"), 0);
+        assert_eq!(version(&reader.connection()).expect("a version"), 2, "reading changes nothing");
+        drop(reader);
+        let journal = Journal::open(folder.path(), clock.clone()).expect("opened");
+        let (number, seal) = decide(&journal);
+        assert_eq!((number, journal.next_decision().expect("a number")), (1, 2));
+        drop(journal);
+        let journal = Journal::open(folder.path(), clock).expect("opened again");
+        let mut rows = Vec::new();
+        journal.each_decided(1, &seal, |row| rows.push(row)).expect("sealed");
+        assert_eq!(rows, [held_row()]);
+        journal.connection().execute("UPDATE decision SET choice = 'primary'", []).expect("edited");
+        assert!(matches!(journal.each_decided(1, &seal, |_| ()), Err(JournalError::Damaged { .. })));
+    }
+
+    #[test]
+    fn a_decision_on_nothing_is_not_recorded() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let journal = Journal::open(folder.path(), Arc::new(FixedClock(Timestamp::UNIX_EPOCH))).expect("opened");
+        let decided = journal.decide(|_| Ok(()), |_, _, _| unreachable!("no event is made"));
+        assert_eq!(decided.expect("no failure"), None);
+        assert_eq!(journal.events().expect("read"), []);
+    }
+}

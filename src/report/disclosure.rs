@@ -87,7 +87,11 @@ pub fn disclose(state: &mut SessionState, context: &mut ReportContext) {
     }
     let listed = state.verified.iter_mut().flat_map(|(_, _, stores)| stores).flat_map(|store| &mut store.listed);
     listed.filter_map(|line| line.get_mut("key")).for_each(|key| *key = masked(key));
-    context.held.iter_mut().chain(&mut context.accepted).for_each(|kept| kept.key = masked(&kept.key));
+    for kept in context.held.iter_mut().chain(&mut context.accepted) {
+        kept.key = masked(&kept.key);
+        kept.canonical_key.clear();
+    }
+    state.decisions.iter_mut().for_each(|made| made.scope = without_quoted(&made.scope));
     let exhibits = &mut context.exhibits;
     exhibits.refused.iter_mut().for_each(|step| step.key = masked(&step.key));
     for sample in exhibits.delta.values_mut() {
@@ -96,6 +100,14 @@ pub fn disclose(state: &mut SessionState, context: &mut ReportContext) {
         }
     }
     exhibits.values.clear();
+}
+
+/// Words without what is quoted in them: a part of a key.
+fn without_quoted(words: &str) -> String {
+    match (words.find('"'), words.rfind('"')) {
+        (Some(from), Some(to)) if from < to => format!("{}\"…\"{}", &words[..from], &words[to + 1..]),
+        _ => words.to_owned(),
+    }
 }
 
 fn mask_line(line: &mut DeltaLine) {

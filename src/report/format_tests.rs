@@ -150,8 +150,16 @@ fn a_certificate_that_cannot_be_relied_on_fails_and_is_told() {
 fn every_json_report_is_as_the_schema_says() {
     let schema = serde_json::from_str(include_str!("../../docs/report.schema.json")).expect("JSON");
     let schema = jsonschema::draft202012::new(&schema).expect("a schema");
-    let stories =
-        [Story::default(), checked(), compared(), planned(4), replayed(2), replayed(0).verified(17), cut_over()];
+    let stories = [
+        Story::default(),
+        checked(),
+        compared(),
+        planned(4),
+        replayed(2),
+        replayed(0).verified(17),
+        cut_over(),
+        planned(4).decided(),
+    ];
     let states = stories.iter().map(Story::state).chain([troubled(), shifted().state()]);
     for state in states {
         for values in [ValueDisplay::Masked, ValueDisplay::Shown] {
@@ -167,6 +175,27 @@ fn every_json_report_is_as_the_schema_says() {
     wrong = json(&troubled(), &context());
     wrong["more"] = value!(1);
     assert!(!schema.is_valid(&wrong), "a new field is a new line of the schema");
+}
+
+#[test]
+fn decisions_are_told_with_who_and_when_and_struck_once_taken_back() {
+    let mut state = planned(4).decided().state();
+    let text = markdown(&state, &context());
+    let section = text.split("\n## ").find(|section| section.starts_with("Decisions")).expect("a section");
+    assert!(section.contains("- 1. mia at "), "{section}");
+    assert!(
+        section.contains("kept in a file for the business\n  - both sides' contents: `business/decision-1.ndjson`")
+    );
+    assert!(section.contains("accepted difference~~ taken back by tom at "), "{section}");
+    assert!(section.contains("allowed: deletes 1,204"), "{section}");
+    let page = html(&state, &context());
+    assert!(page.contains("<s>the primary's contents stay, an accepted difference</s> Taken back by tom"), "{page}");
+    let mut masked = shown(KeyDisplay::Masked, ValueDisplay::Masked);
+    masked.held[0].canonical_key = "6f2d3137".into();
+    disclose(&mut state, &mut masked);
+    for report in [markdown(&state, &masked), html(&state, &masked), json(&state, &masked).to_string()] {
+        assert!(report.contains("in the key") && !report.contains("o-17") && !report.contains("6f2d3137"), "{report}");
+    }
 }
 
 #[test]

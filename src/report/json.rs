@@ -2,6 +2,7 @@
 
 use serde_json::{Value as Json, json};
 
+use super::decisions::{allowed_json, decisions_json};
 use super::standing::{Customers, Proof, Standing, steps_in_all, steps_of, undo_proved};
 use super::verdict::{next_step, unverified_stores};
 use super::words::unplain;
@@ -48,6 +49,8 @@ pub fn json(state: &SessionState, context: &ReportContext) -> Json {
         "held": kept_json(context, &context.held, steps.held, context.held_file.as_deref()),
         "accepted": kept_json(context, &context.accepted, accepted_total(state), context.accepted_file.as_deref()),
         "refused": refused_json(context),
+        "decisions": decisions_json(state),
+        "allowed": allowed_json(state),
         "fence": state.fence,
         "certificate": state.certificate,
         "certificate_check": certificate_json(context),
@@ -83,7 +86,9 @@ fn accepted_total(state: &SessionState) -> u64 {
 
 fn kept_json(context: &ReportContext, kept: &[crate::plan::Kept], total: u64, file: Option<&str>) -> Json {
     let listed = kept.iter().take(KEPT_LISTED_MAX).map(|kept| {
-        let item = serde_json::to_value(kept).expect("a kept item has only string keys");
+        // The canonical key says in other words what the key says, or hides.
+        let bare = crate::plan::Kept { canonical_key: String::new(), ..kept.clone() };
+        let item = serde_json::to_value(bare).expect("a kept item has only string keys");
         with_value(context, &kept.store, &kept.key, item)
     });
     json!({ "total": total, "listed": listed.collect::<Vec<_>>(), "file": file })

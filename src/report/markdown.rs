@@ -2,6 +2,7 @@
 
 use std::fmt::Write;
 
+use super::decisions;
 use super::sections;
 use super::standing::Standing;
 use super::verdict::next_step;
@@ -18,6 +19,7 @@ pub fn markdown(state: &SessionState, context: &ReportContext) -> String {
     sections::first_seen(&mut text, state);
     sections::steps(&mut text, state);
     sections::kept(&mut text, state, context);
+    decisions::decisions(&mut text, state);
     sections::bases(&mut text, state, context);
     sections::proof(&mut text, state, context);
     sections::not_checked(&mut text, state, context);

@@ -5,6 +5,7 @@
 //! cannot be sure of it says, and never counts as parity.
 
 mod csv;
+mod decisions;
 mod disclosure;
 mod html;
 mod json;

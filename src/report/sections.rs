@@ -24,7 +24,7 @@ const EVENTS_LISTED_MAX: usize = 200;
 /// Hexadecimal digits of a root that a person compares.
 const ROOT_DIGITS: usize = 12;
 
-fn line(text: &mut String, words: impl AsRef<str>) {
+pub(super) fn line(text: &mut String, words: impl AsRef<str>) {
     writeln!(text, "{}", words.as_ref()).expect("writing to a string does not fail");
 }
 

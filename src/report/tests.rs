@@ -107,6 +107,24 @@ impl Story {
         story.then(Event::Verified { parity: unaccepted == 0, summary, certificate }).ended("verify", code)
     }
 
+    /// A decision that stands, one that was taken back, and an allowance.
+    fn decided(self) -> Story {
+        let decided = |number, choice: &str, scope: &str, file: Option<&str>| Event::Decided {
+            number,
+            by: "mia".into(),
+            choice: choice.into(),
+            scope: scope.into(),
+            items: 2,
+            seal: "00".into(),
+            file: file.map(str::to_owned),
+        };
+        let story =
+            self.then(decided(1, "both", "held items with \"o-17\" in the key", Some("business/decision-1.ndjson")));
+        let story = story.then(decided(2, "primary", "2 items", None));
+        let story = story.then(Event::TakenBack { number: 2, by: "tom".into() });
+        story.then(Event::Allowed { by: "mia".into(), what: vec!["deletes 1,204".into()] })
+    }
+
     pub(crate) fn traffic(self, share: Option<u8>, step: serde_json::Value) -> Story {
         let share = share.map(|share| Percent::new(share).unwrap());
         self.then(Event::Traffic { share, step })
@@ -314,6 +332,7 @@ fn json_names_are_stable() {
     let names: Vec<&String> = report.as_object().unwrap().keys().collect();
     let mut expected = vec![
         "accepted",
+        "allowed",
         "began_at",
         "certificate",
         "certificate_check",
@@ -321,6 +340,7 @@ fn json_names_are_stable() {
         "commands",
         "customers",
         "cutover",
+        "decisions",
         "disaster_at",
         "disclosure",
         "dr_as_of",

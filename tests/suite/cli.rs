@@ -9,11 +9,12 @@ use serde_json::Value as Json;
 use crate::peers;
 use crate::rig::{DR, Home, PRIMARY, Regions, TABLE, reading, sides_on_port};
 
-const COMMANDS: [&str; 14] = [
+const COMMANDS: [&str; 15] = [
     "init",
     "check",
     "diff",
     "plan",
+    "decide",
     "replay",
     "verify",
     "cutover",

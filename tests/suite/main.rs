@@ -6,6 +6,7 @@ mod cli;
 mod conformance;
 mod cutover;
 mod damage;
+mod deciding;
 mod drill;
 mod dynamodb;
 mod everywhere;

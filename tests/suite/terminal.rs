@@ -22,7 +22,7 @@ pub use svg::screen_svg;
 use crate::rig::Home;
 
 /// How long anything may take to be seen.
-const SEEN_WITHIN: Duration = Duration::from_secs(30);
+const SEEN_WITHIN: Duration = Duration::from_secs(90);
 
 /// How long the last output of a program that has ended may take to arrive.
 const DRAINED_WITHIN: Duration = Duration::from_secs(2);

@@ -5,6 +5,7 @@
 
 mod answer;
 mod charts;
+mod decisions;
 mod kept;
 mod parts;
 mod proof;
@@ -46,6 +47,7 @@ pub fn html(state: &SessionState, context: &ReportContext) -> String {
                     (kept::refused(context))
                     (kept::differing(state))
                     (kept::accepted(state, context))
+                    (decisions::decisions(state))
                     (timeline::forecasts(state))
                     (timeline::timeline(state))
                     (proof::certificate(state, context))
