@@ -5,7 +5,7 @@ use snapbox::{assert_data_eq, file};
 use super::*;
 use crate::diff::{BaseState, DeltaLine, HourCounts};
 use crate::journal::StepState;
-use crate::report::{DeltaTable, Disclosure, KeyDisplay, ValueDisplay, disclose, html, junit};
+use crate::report::{DeltaTable, Disclosure, KeyDisplay, Proof, Standing, ValueDisplay, disclose, html, junit};
 use crate::session::{CertificateFound, DeltaSample, Exhibits, Fate, KeptAs, RefusedStep};
 
 /// What a person could read a key or a value by.
@@ -196,6 +196,22 @@ fn decisions_are_told_with_who_and_when_and_struck_once_taken_back() {
     for report in [markdown(&state, &masked), html(&state, &masked), json(&state, &masked).to_string()] {
         assert!(report.contains("in the key") && !report.contains("o-17") && !report.contains("6f2d3137"), "{report}");
     }
+}
+
+#[test]
+fn a_decision_taken_back_ends_the_worth_of_a_proof_and_of_the_plan() {
+    let decided = || planned(0).decided_one();
+    let proved = decided().planned(0).began("replay --apply").replayed(1, 0).verified(0);
+    assert!(verdict(&proved.clone().state(), &context()).can_cut_over);
+    let state = proved.then(Event::TakenBack { number: 1, by: "tom".into() }).state();
+    assert!(!verdict(&state, &context()).can_cut_over);
+    assert_eq!(
+        Standing::of(&state).proof,
+        Proof::Overtaken("decision 1 was taken back after the last verification".into())
+    );
+    assert_eq!(next_action(&state).0, crate::session::Action::Plan);
+    let before_planning = decided().then(Event::TakenBack { number: 1, by: "tom".into() }).state();
+    assert_eq!(before_planning.plan_lost_decision, None, "no plan rests on it");
 }
 
 #[test]

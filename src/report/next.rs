@@ -14,6 +14,7 @@ pub fn next_action(state: &SessionState) -> (Action, String) {
         .or_else(|| before_comparing(state))
         .or_else(|| after_traffic(state, &standing))
         .or_else(|| after_undo(state, &standing))
+        .or_else(|| after_taking_back(state))
         .or_else(|| after_verifying(state, &standing))
         .or_else(|| after_replaying(state, &standing))
         .or_else(|| after_planning(state, &standing))
@@ -116,6 +117,11 @@ fn after_undo(state: &SessionState, standing: &Standing) -> Option<(Action, Stri
         )),
         false => Some((Action::VerifyUndone, "writes were undone: prove that the primary is what it was".into())),
     }
+}
+
+fn after_taking_back(state: &SessionState) -> Option<(Action, String)> {
+    let number = state.plan_lost_decision?;
+    Some((Action::Plan, format!("decision {number} was taken back since the newest plan: plan anew without it")))
 }
 
 fn after_verifying(state: &SessionState, standing: &Standing) -> Option<(Action, String)> {

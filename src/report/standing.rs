@@ -127,6 +127,10 @@ fn proof(state: &SessionState, customers: &Customers, undo: Option<Option<Timest
     if undo.is_some_and(|at| at.is_none_or(|at| at > *verified_at)) {
         return Proof::Overtaken("writes were undone after the last verification".into());
     }
+    let taken = state.decisions.iter().find(|made| made.taken_back.as_ref().is_some_and(|(at, _)| at > verified_at));
+    if let Some(made) = taken {
+        return Proof::Overtaken(format!("decision {} was taken back after the last verification", made.number));
+    }
     let later = state.comparisons.values().filter(|comparison| read_until(comparison) > *verified_at);
     let accepted = |store: &StoreId| {
         stores.iter().find(|verified| verified.comparison.store == *store).map_or(0, |verified| verified.accepted)

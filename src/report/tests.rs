@@ -107,17 +107,12 @@ impl Story {
         story.then(Event::Verified { parity: unaccepted == 0, summary, certificate }).ended("verify", code)
     }
 
+    fn decided_one(self) -> Story {
+        self.then(decided(1, "primary", "2 items", None))
+    }
+
     /// A decision that stands, one that was taken back, and an allowance.
     fn decided(self) -> Story {
-        let decided = |number, choice: &str, scope: &str, file: Option<&str>| Event::Decided {
-            number,
-            by: "mia".into(),
-            choice: choice.into(),
-            scope: scope.into(),
-            items: 2,
-            seal: "00".into(),
-            file: file.map(str::to_owned),
-        };
         let story =
             self.then(decided(1, "both", "held items with \"o-17\" in the key", Some("business/decision-1.ndjson")));
         let story = story.then(decided(2, "primary", "2 items", None));
@@ -132,6 +127,18 @@ impl Story {
 
     pub(crate) fn state(&self) -> SessionState {
         SessionState::fold(&self.0)
+    }
+}
+
+fn decided(number: i64, choice: &str, scope: &str, file: Option<&str>) -> Event {
+    Event::Decided {
+        number,
+        by: "mia".into(),
+        choice: choice.into(),
+        scope: scope.into(),
+        items: 2,
+        seal: "00".into(),
+        file: file.map(str::to_owned),
     }
 }
 

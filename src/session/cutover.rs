@@ -232,6 +232,9 @@ fn overtaken(state: &SessionState) -> Vec<(Timestamp, String)> {
     if let Some((at, false, _)) = &state.verified {
         overtaken.push((*at, "the newest verification found that the sides differ".to_owned()));
     }
+    for (made, (at, by)) in state.decisions.iter().filter_map(|made| Some((made, made.taken_back.as_ref()?))) {
+        overtaken.push((*at, format!("{by} took back decision {}", made.number)));
+    }
     let retreats = state.traffic.iter().filter(|(_, share, _)| *share == Some(Percent::ZERO));
     overtaken.extend(retreats.map(|(at, _, _)| (*at, "customers went back to dr".to_owned())));
     overtaken

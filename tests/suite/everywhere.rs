@@ -154,6 +154,35 @@ async fn a_plan() {
 }
 
 #[tokio::test]
+async fn a_decision_with_a_file_for_the_business() {
+    const DECIDE: &str = "decide p.toml --choice both --all --by mia --json";
+    /// Items of the bucket: following dr would touch every one.
+    const HELD: usize = 3;
+    let Some(regions) = Regions::start().await else { return };
+    let home = struck(&regions).await;
+    home.run("plan p.toml").exits(3);
+    at_every_instant(&Shim::build(), &|| home.copy(), DECIDE, (Strikes::Writing, 1), async |home, blow| {
+        let list = || home.run("decide p.toml --list --json").json();
+        let undecided = list()["undecided"].as_u64();
+        assert!([Some(0), Some(HELD as u64)].contains(&undecided), "{blow}: all of it or nothing, not {undecided:?}");
+        let ran = home.run(DECIDE);
+        assert_eq!(ran.code, Some(0), "{blow}: {}{}", ran.out, ran.err);
+        let recorded = list();
+        let decisions = recorded["decisions"].as_array().expect("decisions");
+        for made in decisions {
+            let lines = home.lines(std::path::Path::new(made["file"].as_str().expect("a file")));
+            assert_eq!((lines.len(), &made["items"]), (HELD, &HELD.into()), "{blow}");
+        }
+        let files = std::fs::read_dir(home.path(".failback/p/business")).expect("a folder").count();
+        assert_eq!(files, decisions.len(), "{blow}: a file that no decision has");
+        // What was decided is kept to by a plan that may follow dr.
+        let planned = home.run(PLAN);
+        assert_eq!(planned.code, Some(0), "{blow}: {}{}", planned.out, planned.err);
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn a_verification() {
     let Some(regions) = Regions::start().await else { return };
     let home = struck(&regions).await;
