@@ -16,6 +16,10 @@ test *ARGS:
 drill *ARGS:
     cargo run --release -- drill {{ARGS}}
 
+# The pictures of the guided session in docs/screens, from a drill at 80x24.
+screens:
+    FAILBACK_SCREENS={{justfile_directory()}}/docs/screens cargo nextest run -E 'test(/guided::the_drill_comes_home/)'
+
 # The documentation, warnings denied.
 doc:
     RUSTDOCFLAGS="-D warnings" cargo doc --no-deps

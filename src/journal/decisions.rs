@@ -157,6 +157,36 @@ impl Journal {
         })
     }
 
+    /// The choice of the newest standing decision on an item that a plan holds, made on that plan.
+    ///
+    /// # Errors
+    ///
+    /// [`super::JournalError`] when it cannot be read.
+    pub fn choice_on(
+        &self,
+        plan: i64,
+        store: &StoreId,
+        key_json: &str,
+        taken_back: &BTreeSet<i64>,
+    ) -> Result<Option<String>> {
+        let connection = self.connection();
+        // A file of an older format that is only read has no such table.
+        if !super::schema::has_decisions(&connection)? {
+            return Ok(None);
+        }
+        let mut rows = connection.prepare_cached(
+            "SELECT number, choice FROM decision WHERE store = ?1 AND key_json = ?2 AND plan = ?3 ORDER BY number DESC",
+        )?;
+        let rows = rows.query_map(params![store.0, key_json, plan], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        for found in rows {
+            let (number, choice): (i64, String) = found?;
+            if !taken_back.contains(&number) {
+                return Ok(Some(choice));
+            }
+        }
+        Ok(None)
+    }
+
     /// The number that the next decision will have.
     ///
     /// # Errors

@@ -3,6 +3,7 @@
 //! The lines are indexed in a private SQLite file beside them, which is gone when the index is dropped. A filter and an
 //! order make a list of line numbers there, so that any part of a million lines is read at once.
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
@@ -11,7 +12,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use rusqlite::types::Value as Sql;
 use rusqlite::{Connection, params, params_from_iter};
 
-use super::{KeptAs, Result, SessionError};
+use super::{Result, SessionError};
 use crate::diff::DeltaLine;
 use crate::journal::Journal;
 use crate::model::{Change, Digest, Key, StoreId, StoreKind, Timestamp, Verdict};
@@ -30,6 +31,8 @@ pub enum BrowseFate {
     Planned,
     /// It is held for a person.
     Held,
+    /// It was held, and a person has decided since; the next plan does what was decided.
+    Decided,
     /// It is an accepted difference.
     Accepted,
     /// No plan is about it.
@@ -37,7 +40,8 @@ pub enum BrowseFate {
 }
 
 impl BrowseFate {
-    const ALL: [BrowseFate; 4] = [BrowseFate::Planned, BrowseFate::Held, BrowseFate::Accepted, BrowseFate::Unplanned];
+    const ALL: [BrowseFate; 5] =
+        [BrowseFate::Planned, BrowseFate::Held, BrowseFate::Decided, BrowseFate::Accepted, BrowseFate::Unplanned];
 
     fn number(self) -> i64 {
         BrowseFate::ALL.iter().position(|fate| *fate == self).map_or(0, |at| at as i64)
@@ -203,7 +207,7 @@ impl DeltaIndex {
     pub fn build(
         folder: &Path,
         files: Vec<DeltaFile>,
-        journal: &Journal,
+        (journal, taken_back): (&Journal, &BTreeSet<i64>),
         unwanted: &AtomicBool,
     ) -> Result<Option<DeltaIndex>> {
         let made = tempfile::Builder::new().prefix("browse-").suffix(".sqlite").tempfile_in(folder);
@@ -217,7 +221,7 @@ impl DeltaIndex {
         let index = DeltaIndex { files, connection, _file: file };
         index.sql("BEGIN")?;
         for number in 0..index.files.len() {
-            if !index.add(number, journal, unwanted)? {
+            if !index.add(number, (journal, taken_back), unwanted)? {
                 return Ok(None);
             }
         }
@@ -230,7 +234,7 @@ impl DeltaIndex {
     }
 
     /// Adds the lines of one file; `false` when they are not wanted any more.
-    fn add(&self, number: usize, journal: &Journal, unwanted: &AtomicBool) -> Result<bool> {
+    fn add(&self, number: usize, decided: (&Journal, &BTreeSet<i64>), unwanted: &AtomicBool) -> Result<bool> {
         let DeltaFile { store, kind, path, plan } = &self.files[number];
         let file_error = |source| SessionError::File { path: path.clone(), source };
         let sql_error = |error| broken(&self._file, error);
@@ -251,7 +255,7 @@ impl DeltaIndex {
             }
             count += 1;
             let line = parsed(path, count, &text)?;
-            let (fate, reason) = fate_of(journal, *plan, store, &line)?;
+            let (fate, reason) = fate_of(decided, *plan, store, &line)?;
             let key = line.key().map_err(|error| damaged(path, count, error))?;
             let key_text: String = crate::digest::key_text(*kind, &key).chars().take(KEY_TEXT_MAX).collect();
             insert
@@ -375,16 +379,24 @@ fn parsed(path: &Path, count: u64, text: &str) -> Result<DeltaLine> {
     serde_json::from_str(text).map_err(|error| damaged(path, count, error))
 }
 
-fn fate_of(journal: &Journal, plan: Option<i64>, store: &StoreId, line: &DeltaLine) -> Result<(BrowseFate, String)> {
+fn fate_of(
+    (journal, taken_back): (&Journal, &BTreeSet<i64>),
+    plan: Option<i64>,
+    store: &StoreId,
+    line: &DeltaLine,
+) -> Result<(BrowseFate, String)> {
     let Some(plan) = plan else { return Ok((BrowseFate::Unplanned, String::new())) };
-    let Some((held, body)) = journal.kept_at(plan, store, &line.key.to_string())? else {
+    let key = line.key.to_string();
+    let Some((held, body)) = journal.kept_at(plan, store, &key)? else {
         return Ok((BrowseFate::Planned, String::new()));
     };
     let reason = body.get("reason").and_then(|reason| reason.as_str()).unwrap_or_default().to_owned();
-    let kept = if held { KeptAs::Held } else { KeptAs::Accepted };
-    Ok(match kept {
-        KeptAs::Held => (BrowseFate::Held, reason),
-        KeptAs::Accepted => (BrowseFate::Accepted, reason),
+    if !held {
+        return Ok((BrowseFate::Accepted, reason));
+    }
+    Ok(match journal.choice_on(plan, store, &key, taken_back)? {
+        Some(choice) => (BrowseFate::Decided, format!("decided: {choice}")),
+        None => (BrowseFate::Held, reason),
     })
 }
 
@@ -449,7 +461,12 @@ mod tests {
             let mut file = File::create(&path).expect("a file");
             lines.iter().for_each(|line| writeln!(file, "{line}").expect("written"));
             let file = DeltaFile { store: StoreId("orders".into()), kind: StoreKind::DynamoDb, path, plan: None };
-            let built = DeltaIndex::build(self.folder.path(), vec![file], &self.journal, &AtomicBool::new(false))?;
+            let built = DeltaIndex::build(
+                self.folder.path(),
+                vec![file],
+                (&self.journal, &BTreeSet::new()),
+                &AtomicBool::new(false),
+            )?;
             Ok(built.expect("wanted"))
         }
     }
@@ -514,7 +531,12 @@ mod tests {
         let lines: String = (0..3_000).map(|at| line(at, &format!("k{at}")) + "\n").collect();
         std::fs::write(&path, lines).expect("written");
         let file = DeltaFile { store: StoreId("orders".into()), kind: StoreKind::DynamoDb, path, plan: None };
-        let built = DeltaIndex::build(folder.folder.path(), vec![file], &folder.journal, &AtomicBool::new(true));
+        let built = DeltaIndex::build(
+            folder.folder.path(),
+            vec![file],
+            (&folder.journal, &BTreeSet::new()),
+            &AtomicBool::new(true),
+        );
         assert!(built.expect("no error").is_none());
     }
 }

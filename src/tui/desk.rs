@@ -127,6 +127,8 @@ struct Browsing {
 struct Fresh {
     file: DeltaFile,
     read_until: crate::model::Timestamp,
+    /// Decisions made and taken back: what is held changes with them.
+    decisions: (usize, usize),
 }
 
 impl Browsing {
@@ -160,7 +162,8 @@ impl Browsing {
         if self.index.as_ref().is_none_or(|(known, _)| *known != fresh) {
             (self.index, self.selected) = (None, None);
             let files = fresh.iter().map(|fresh| fresh.file.clone()).collect();
-            let built = DeltaIndex::build(self.journal.folder(), files, &self.journal, &self.ended)?;
+            let built =
+                DeltaIndex::build(self.journal.folder(), files, (&self.journal, &state.taken_back()), &self.ended)?;
             self.index = built.map(|index| (fresh, index));
         }
         let Some((_, index)) = &self.index else {
@@ -178,13 +181,14 @@ impl Browsing {
     /// The newest delta file of every store, with the newest plan.
     fn files(&self, state: &SessionState) -> Result<Vec<Fresh>> {
         let plans = crate::session::newest_plans(&self.journal)?;
+        let decisions = (state.decisions.len(), state.taken_back().len());
         let compared = state.newest_comparisons().into_iter();
         Ok(compared
             .map(|(store, (_, comparison))| {
                 let path: PathBuf = delta_file(self.journal.folder(), comparison);
                 let plan = plans.iter().find(|(planned, _)| planned == store).map(|(_, number)| *number);
                 let file = DeltaFile { store: store.clone(), kind: comparison.kind, path, plan };
-                Fresh { file, read_until: comparison.read_until() }
+                Fresh { file, read_until: comparison.read_until(), decisions }
             })
             .collect())
     }

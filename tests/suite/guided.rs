@@ -48,7 +48,8 @@ fn step(terminal: &Terminal) -> bool {
         terminal.keys(&[Key::Char('a')]);
         terminal.wait_for("Decide about all of them");
         terminal.keys(&[Key::Char('d')]);
-        terminal.wait_until("decided items", |screen| screen.contents().contains(" 0 undecided"));
+        terminal.wait_for("nothing is held here");
+        terminal.wait_for("0 undecided");
         return true;
     }
     terminal.keys(&[Key::Char('n')]);
@@ -87,13 +88,62 @@ fn go_until(terminal: &Terminal, wanted: &str) {
     panic!("`{wanted}` never came:\n{}", terminal.text());
 }
 
+/// Keeps pictures of the screen in the folder that the environment names, for the documentation.
+fn picture(terminal: &Terminal, name: &str) {
+    let svg = terminal.svg(&format!("failback: {name}"));
+    assert!(svg.contains("<text"), "an empty picture of {name}");
+    if let Some(folder) = std::env::var_os("FAILBACK_SCREENS") {
+        let folder = std::path::PathBuf::from(folder);
+        std::fs::create_dir_all(&folder).expect("a folder for pictures");
+        std::fs::write(folder.join(format!("{name}.svg")), svg).expect("a picture");
+    }
+}
+
+/// Presses a key and waits for what it shows.
+fn show(terminal: &Terminal, key: Key, words: &str) {
+    terminal.keys(&[key]);
+    terminal.wait_for(words);
+}
+
 #[test]
 fn the_drill_comes_home_by_reading_the_screen_at_80x24() {
     let home = Home::new();
     let terminal = Terminal::start(&home, "drill --in-memory --items 120", SMALL, &[]);
-    terminal.wait_for("[n] next: check");
+    go_until(&terminal, "next: plan");
+    picture(&terminal, "stores");
+    go_until(&terminal, "next: decide");
+    show(&terminal, Key::Char('4'), "Forecast");
+    picture(&terminal, "plan");
+    show(&terminal, Key::Char('2'), "planned");
+    picture(&terminal, "delta");
+    show(&terminal, Key::Char('3'), "HELD");
+    picture(&terminal, "held");
+    terminal.keys(&[Key::End]);
+    show(&terminal, Key::Enter, "***");
+    show(&terminal, Key::Char('m'), "contents are shown");
+    picture(&terminal, "item");
+    show(&terminal, Key::Char('?'), "Everywhere");
+    picture(&terminal, "help");
+    terminal.keys(&[Key::Esc]);
+    go_until(&terminal, "next: replay --apply");
+    show(&terminal, Key::Char('n'), "Replay into the primary");
+    picture(&terminal, "confirm");
+    terminal.keys(&[Key::Esc]);
+    terminal.wait_until_gone("Replay into the primary");
+    assert!(step(&terminal));
+    settled(&terminal);
+    show(&terminal, Key::Char('5'), "delta by pass");
+    picture(&terminal, "replay");
+    go_until(&terminal, "next: cutover");
+    show(&terminal, Key::Char('6'), "AT PARITY");
+    picture(&terminal, "verify");
+    assert!(step(&terminal));
+    terminal.wait_for("primary 25%");
+    picture(&terminal, "cutover");
     go_home(&terminal);
     terminal.wait_for("THE DRILL CAME HOME");
+    show(&terminal, Key::Char('8'), "cutover ended");
+    picture(&terminal, "journal");
     terminal.keys(&[Key::Char('q')]);
     assert_eq!(terminal.exit(), 0);
     assert!(terminal.text().contains("THE DRILL CAME HOME"), "{}", terminal.text());
@@ -117,7 +167,7 @@ fn every_screen_and_dialog_opens_and_a_wrong_word_does_nothing() {
     terminal.keys(&[Key::Char('p')]);
     terminal.wait_for("the primary's contents stay");
     terminal.keys(&[Key::Esc, Key::Char('t')]);
-    terminal.wait_for("Decisions (t takes one back");
+    terminal.wait_for("1 item");
     terminal.keys(&[Key::Char('t')]);
     terminal.wait_for("TAKEN BACK");
     terminal.keys(&[Key::Esc, Key::Char('?')]);

@@ -70,7 +70,10 @@ pub(super) fn window(model: &mut Model, window: Window) -> Vec<Effect> {
             browser.trouble = Some(why);
         }
     }
-    Vec::new()
+    // Somebody may have gone elsewhere since the question was asked.
+    let missed =
+        browser.total.is_some_and(|total| total > 0) && browser.selected().is_none() && !browser.rows.is_empty();
+    if missed { ask(model) } else { Vec::new() }
 }
 
 /// Moves the selected line; asks for more where the window ends.

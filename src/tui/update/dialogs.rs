@@ -122,6 +122,10 @@ fn decisions(model: &mut Model, at: usize, key: KeyEvent) -> Vec<Effect> {
 
 fn take_back(model: &mut Model, at: usize) -> Vec<Effect> {
     model.dialog = Some(Dialog::Decisions(at));
+    if model.running.is_some() {
+        model.say(Tone::Warning, "something is under way: a decision can be taken back after it");
+        return Vec::new();
+    }
     match model.state.decisions.get(at) {
         Some(decision) if decision.taken_back.is_none() => vec![Effect::TakeBack(decision.number)],
         Some(_) => {

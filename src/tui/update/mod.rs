@@ -8,7 +8,7 @@ mod news;
 #[cfg(test)]
 mod tests;
 
-use crossterm::event::{KeyEvent, KeyEventKind, MouseButton, MouseEvent, MouseEventKind};
+use crossterm::event::{KeyCode, KeyEvent, KeyEventKind, KeyModifiers, MouseButton, MouseEvent, MouseEventKind};
 
 use super::keymap::{Command, command_of};
 use super::message::{Effect, Message, PaceChange};
@@ -50,6 +50,12 @@ pub fn update(model: &mut Model, message: Message) -> Vec<Effect> {
 }
 
 fn pressed(model: &mut Model, key: KeyEvent) -> Vec<Effect> {
+    // Over a slow line Esc and the next key come together, which reads as Alt with that key; Alt means nothing here.
+    if key.modifiers.contains(KeyModifiers::ALT) {
+        let mut effects = pressed(model, KeyCode::Esc.into());
+        effects.extend(pressed(model, KeyEvent { modifiers: key.modifiers - KeyModifiers::ALT, ..key }));
+        return effects;
+    }
     if model.dialog.is_some() {
         return dialogs::pressed(model, key);
     }

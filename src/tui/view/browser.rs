@@ -70,7 +70,7 @@ fn row(model: &Model, row: &BrowseRow, width: u16) -> Line<'static> {
     let marked = model.browser.marked.contains(&(row.store.clone(), row.key_json.clone()));
     let style = match row.fate {
         BrowseFate::Held => theme.warning(),
-        BrowseFate::Accepted => theme.dim(),
+        BrowseFate::Accepted | BrowseFate::Decided => theme.dim(),
         BrowseFate::Planned | BrowseFate::Unplanned => ratatui::style::Style::new(),
     };
     let text = format!(
@@ -90,6 +90,7 @@ pub(super) fn fate_word(fate: BrowseFate) -> &'static str {
     match fate {
         BrowseFate::Planned => "planned",
         BrowseFate::Held => "HELD",
+        BrowseFate::Decided => "decided",
         BrowseFate::Accepted => "accepted",
         BrowseFate::Unplanned => "-",
     }

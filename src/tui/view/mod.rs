@@ -11,7 +11,7 @@ pub mod regions;
 mod replay;
 mod stores;
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
 mod text;
 mod verify;
 
