@@ -4,7 +4,7 @@ use std::io::IsTerminal;
 use std::sync::Arc;
 
 use super::exit::{Exit, Failure};
-use crate::tui::{Ending, TerminalError, WatchError};
+use crate::tui::{Ending, Judge, TerminalError, WatchError};
 
 /// Whether somebody sits at a terminal.
 pub fn is_there() -> bool {
@@ -27,7 +27,7 @@ pub fn operator() -> String {
 }
 
 /// How failures are judged on the screen: as on the command line.
-pub fn judge() -> Arc<dyn Fn(&crate::session::SessionError) -> (Exit, Option<String>) + Send + Sync> {
+pub fn judge() -> Judge {
     Arc::new(Failure::judged)
 }
 

@@ -20,3 +20,4 @@ mod work;
 
 pub use run::{Ending, Guest, Seat, WatchError, run, watch};
 pub use terminal::TerminalError;
+pub use work::Judge;

@@ -116,7 +116,8 @@ fn the_drill_comes_home_by_reading_the_screen_at_80x24() {
     picture(&terminal, "plan");
     show(&terminal, Key::Char('2'), "planned");
     picture(&terminal, "delta");
-    show(&terminal, Key::Char('3'), "HELD");
+    show(&terminal, Key::Char('3'), "undecided");
+    terminal.wait_for("HELD");
     picture(&terminal, "held");
     terminal.keys(&[Key::End]);
     show(&terminal, Key::Enter, "***");

@@ -143,6 +143,7 @@ fn cutover_words(setting: &CutoverSetting) -> Vec<String> {
     vec![
         format!("{}: {stages}, each watched for {}; {watched}.", setting.record, duration(setting.hold_seconds)),
         format!("A change may take about {UNKNOWN_CHANGE_SECONDS} s to reach all DNS servers, then its TTL."),
+        "First move write authority: the applications' configuration, jobs and queues must write to the primary.".into(),
         "R retreats at any time: one change gives everything back to dr.".into(),
         "POINT OF NO RETURN: the first write that a customer makes on the primary. After it a retreat leaves that write \
          behind, and going back is a new failback the other way."
