@@ -1,7 +1,7 @@
 //! The guided session on a terminal: what an operator at 3 a.m. looks at, over SSH.
 //!
-//! Messages come in (keys, time, the session's events), [`update`](update::update) changes the [`Model`](state::Model) and
-//! asks for effects, [`view`](view::draw) draws the model. Those three are pure. The edge reads the terminal, carries the
+//! Messages come in (keys, time, the session's events), `update` changes the model and
+//! asks for effects, `view` draws the model. Those three are pure. The edge reads the terminal, carries the
 //! effects out through the same session methods as the commands, and follows the session's journal, which a second person
 //! looking on follows too. Nothing is decided here that a script could not decide, and nothing is kept here that the
 //! session's folder does not hold.

@@ -180,6 +180,7 @@ fn every_screen_and_dialog_opens_and_a_wrong_word_does_nothing() {
         screen.contents().contains("─ ○replay") || screen.contents().contains("○replay ─")
     });
     terminal.resize(SMALL);
+    terminal.wait_until("a narrow screen", |screen| screen.contents().contains("check ✓diff"));
     for (key, word) in [
         ('1', "primary"),
         ('2', "key"),

@@ -126,7 +126,8 @@ fn draw(svg: &mut String, row: u16, run: &Run) {
         (style.dim, " opacity=\".6\"".into()),
     ];
     svg.extend(attributes.into_iter().filter_map(|(has, attribute)| has.then_some(attribute)));
-    let _ = writeln!(svg, ">{}</text>", escaped(shown));
+    // Not every viewer keeps blanks that follow one another; these it does.
+    let _ = writeln!(svg, ">{}</text>", escaped(shown).replace(' ', "\u{a0}"));
 }
 
 fn style(cell: &Cell) -> Style {
