@@ -167,8 +167,8 @@ pub struct DeltaFile {
 pub struct DeltaIndex {
     files: Vec<DeltaFile>,
     connection: Connection,
-    /// Gone with the index.
-    _file: tempfile::TempPath,
+    /// Where the index was made, for words; its name is gone from the folder, so that a process that is killed leaves nothing.
+    made_at: PathBuf,
 }
 
 const TABLES: &str = "
@@ -214,11 +214,15 @@ impl DeltaIndex {
         let file = made.map_err(|source| SessionError::File { path: folder.to_owned(), source })?.into_temp_path();
         let connection = Connection::open(&file).map_err(|error| broken(&file, error))?;
         let prepare = format!(
-            "PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; PRAGMA cache_size = -{CACHE_KIB}; PRAGMA temp_store = FILE;
+            "PRAGMA journal_mode = MEMORY; PRAGMA synchronous = OFF; PRAGMA cache_size = -{CACHE_KIB}; PRAGMA temp_store = FILE;
              PRAGMA locking_mode = EXCLUSIVE; {TABLES}"
         );
         connection.execute_batch(&prepare).map_err(|error| broken(&file, error))?;
-        let index = DeltaIndex { files, connection, _file: file };
+        let made_at = file.to_path_buf();
+        file.close().map_err(|source| SessionError::File { path: made_at.clone(), source })?;
+        let index = DeltaIndex { files, connection, made_at };
+        let plans: BTreeSet<i64> = index.files.iter().filter_map(|file| file.plan).collect();
+        plans.into_iter().try_for_each(|plan| journal.prove_kept(plan))?;
         index.sql("BEGIN")?;
         for number in 0..index.files.len() {
             if !index.add(number, (journal, taken_back), unwanted)? {
@@ -230,14 +234,14 @@ impl DeltaIndex {
     }
 
     fn sql(&self, sql: &str) -> Result<()> {
-        self.connection.execute_batch(sql).map_err(|error| broken(&self._file, error))
+        self.connection.execute_batch(sql).map_err(|error| broken(&self.made_at, error))
     }
 
     /// Adds the lines of one file; `false` when they are not wanted any more.
     fn add(&self, number: usize, decided: (&Journal, &BTreeSet<i64>), unwanted: &AtomicBool) -> Result<bool> {
         let DeltaFile { store, kind, path, plan } = &self.files[number];
         let file_error = |source| SessionError::File { path: path.clone(), source };
-        let sql_error = |error| broken(&self._file, error);
+        let sql_error = |error| broken(&self.made_at, error);
         let mut insert = self
             .connection
             .prepare(
@@ -312,9 +316,10 @@ impl DeltaIndex {
             sort.by.column()
         );
         let values = params_from_iter(wanted.into_iter().map(|(_, value)| value));
-        let selected =
-            self.connection.execute_batch("DELETE FROM selected").and_then(|()| self.connection.execute(&sql, values));
-        Ok(selected.map_err(|error| broken(&self._file, error))? as u64)
+        self.sql("BEGIN; DELETE FROM selected")?;
+        let selected = self.connection.execute(&sql, values).map_err(|error| broken(&self.made_at, error));
+        self.sql(if selected.is_ok() { "COMMIT" } else { "ROLLBACK" })?;
+        Ok(selected? as u64)
     }
 
     /// Up to `rows` lines of the list, from `first` on, counted from 0.
@@ -323,7 +328,7 @@ impl DeltaIndex {
     ///
     /// [`SessionError`] when a delta file was changed or removed since it was indexed.
     pub fn window(&self, first: u64, rows: usize) -> Result<Vec<BrowseRow>> {
-        let sql_error = |error| broken(&self._file, error);
+        let sql_error = |error| broken(&self.made_at, error);
         let from =
             "SELECT id, file, start, length, fate, reason, key_text FROM selected JOIN line ON line.id = selected.line
                     WHERE position > ?1 ORDER BY position LIMIT ?2";
@@ -385,14 +390,21 @@ fn fate_of(
     store: &StoreId,
     line: &DeltaLine,
 ) -> Result<(BrowseFate, String)> {
-    let Some(plan) = plan else { return Ok((BrowseFate::Unplanned, String::new())) };
+    let unplanned = || (BrowseFate::Unplanned, String::new());
+    let Some(plan) = plan else { return Ok(unplanned()) };
     let key = line.key.to_string();
     let Some((held, body)) = journal.kept_at(plan, store, &key)? else {
-        return Ok((BrowseFate::Planned, String::new()));
+        let step = line.key().ok().map(|key| journal.step(plan, store, &key)).transpose()?.flatten();
+        let is_step = step.is_some_and(|step| (step.expected, step.wanted) == (line.primary, line.dr));
+        return Ok(if is_step { (BrowseFate::Planned, String::new()) } else { unplanned() });
     };
     let reason = body.get("reason").and_then(|reason| reason.as_str()).unwrap_or_default().to_owned();
     if !held {
-        return Ok((BrowseFate::Accepted, reason));
+        // Accepted was what the plan saw; what changed since is a difference like any other.
+        let seen = |side: &str| body.get(side).and_then(|digest| digest.as_str()).map(str::to_owned);
+        let now = |digest: Option<Digest>| digest.map(|digest| digest.to_string());
+        let is_same = (seen("primary"), seen("dr")) == (now(line.primary), now(line.dr));
+        return Ok(if is_same { (BrowseFate::Accepted, reason) } else { unplanned() });
     }
     Ok(match journal.choice_on(plan, store, &key, taken_back)? {
         Some(choice) => (BrowseFate::Decided, format!("decided: {choice}")),

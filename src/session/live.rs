@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
+use nix::errno::Errno;
 use nix::sys::signal::kill;
 use nix::unistd::Pid;
 use serde::{Deserialize, Serialize};
@@ -77,7 +78,8 @@ pub fn read_progress(folder: &Path) -> Option<LiveProgress> {
     let live: LiveProgress = serde_json::from_slice(&std::fs::read(folder.join(PROGRESS_FILE)).ok()?).ok()?;
     // What a process left behind that ended says nothing. Its lock is not tried: that would hold up whoever takes it now.
     let owner = SessionLock::owner(folder)?;
-    let runs = kill(Pid::from_raw(i32::try_from(owner).ok()?), None).is_ok();
+    // A process of another user may not be signalled, but it is there.
+    let runs = matches!(kill(Pid::from_raw(i32::try_from(owner).ok()?), None), Ok(()) | Err(Errno::EPERM));
     (owner == live.pid && runs).then_some(live)
 }
 

@@ -66,6 +66,8 @@ pub enum Command {
     Pause,
     /// Writes the HTML report into the session folder.
     WriteReport,
+    /// All stages, and why closed ones are closed.
+    Stages,
     /// All commands, by name.
     Palette,
     /// All keys.
@@ -229,6 +231,7 @@ pub const BINDINGS: &[Binding] = &[
     bind(&[Char(' ')], Command::Pause, Scope::Replay, "pause", "hold writes back, or go on"),
     bind(&[Char('u')], Command::Do(Action::Undo), Scope::All, "", "undo: restore what was overwritten; asks first"),
     bind(&[Char('w')], Command::WriteReport, Scope::All, "", "write the HTML report into the session's folder"),
+    bind(&[Char('i')], Command::Stages, Scope::All, "stages", "every stage, and why closed ones are closed"),
     bind(&[Char(':')], Command::Palette, Scope::All, "commands", "all commands by name"),
     bind(&[Char('?')], Command::Help, Scope::All, "help", "this help"),
     bind(&[Char('M')], Command::Mouse, Scope::All, "", "use the mouse here, or leave it to the terminal"),

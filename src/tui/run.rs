@@ -194,6 +194,7 @@ impl Screen {
         }
         if let Some(wheel) = &mut self.wheel {
             wheel.work.stop(&wheel.tools).await;
+            self.log.parent().into_iter().for_each(|folder| publish(folder, Vec::new()));
         }
         Ok(ending(&model))
     }

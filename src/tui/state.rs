@@ -228,6 +228,8 @@ pub struct Confirm {
 pub enum Dialog {
     /// Something must be typed first.
     Confirm(Box<Confirm>),
+    /// All stages.
+    Stages,
     /// All keys; the first line shown.
     Help(u16),
     /// All commands, with what was typed and the line selected.

@@ -76,6 +76,7 @@ impl<S: ?Sized> Throttled<S> {
         self.pace.gate().await;
         if let Some(rate) = &self.reads {
             rate.take(self.pace.cost(items)).await;
+            self.pace.gate().await;
         }
     }
 
@@ -83,6 +84,8 @@ impl<S: ?Sized> Throttled<S> {
         self.pace.gate().await;
         if let Some(rate) = &self.writes {
             rate.take(self.pace.cost(items)).await;
+            // A pause that came meanwhile holds too.
+            self.pace.gate().await;
         }
     }
 }

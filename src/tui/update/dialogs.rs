@@ -27,7 +27,7 @@ pub(super) fn pressed(model: &mut Model, key: KeyEvent) -> Vec<Effect> {
         Dialog::Find(input) => find(model, input, key),
         Dialog::DecideAll(items) => decide_all(model, items, key),
         Dialog::Decisions(at) => decisions(model, at, key),
-        Dialog::Trouble(_) => Vec::new(),
+        Dialog::Stages | Dialog::Trouble(_) => Vec::new(),
     }
 }
 

@@ -95,6 +95,7 @@ pub(super) fn perform(model: &mut Model, command: Command) -> Vec<Effect> {
         Command::Slower => paced(model, PaceChange::Slower),
         Command::Faster => paced(model, PaceChange::Faster),
         Command::Pause => paced(model, PaceChange::Pause),
+        Command::Stages => dialog(model, Dialog::Stages),
         Command::Palette => dialog(model, Dialog::Palette(Default::default(), 0)),
         Command::Help => dialog(model, Dialog::Help(0)),
         Command::Mouse => {

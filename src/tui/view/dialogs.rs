@@ -8,6 +8,7 @@ use ratatui::widgets::{Block, BorderType, Clear, Paragraph};
 use tui_input::Input;
 
 use super::text::{fit, one_line, paragraph};
+use crate::guide::Gate;
 use crate::report::{count, number, time};
 use crate::tui::keymap::{BINDINGS, Scope};
 use crate::tui::state::{Confirm, Dialog, Model, Trouble};
@@ -18,6 +19,7 @@ const WIDEST: u16 = 96;
 pub(super) fn draw(frame: &mut Frame<'_>, model: &Model, dialog: &Dialog) {
     match dialog {
         Dialog::Confirm(confirm) => confirming(frame, model, confirm),
+        Dialog::Stages => stages(frame, model),
         Dialog::Help(line) => help(frame, model, *line),
         Dialog::Palette(input, at) => palette(frame, model, input, *at),
         Dialog::Find(input) => find(frame, model, input),
@@ -88,6 +90,22 @@ fn confirming(frame: &mut Frame<'_>, model: &Model, confirm: &Confirm) {
     let text = Rect { height: inner.height.saturating_sub(1), ..inner };
     frame.render_widget(Paragraph::new(lines), text);
     typing(frame, Rect { y: inner.bottom().saturating_sub(1), height: 1, ..inner }, "> ", &confirm.input);
+}
+
+fn stages(frame: &mut Frame<'_>, model: &Model) {
+    let theme = model.theme;
+    let mut lines: Vec<Line<'static>> = Vec::new();
+    for (stage, gate) in model.stages() {
+        let (sign, why, style) = match gate {
+            Gate::Done => (theme.done(), "behind".to_owned(), theme.good()),
+            Gate::Open => (theme.open(), "open".to_owned(), Style::new()),
+            Gate::Person(why) => (theme.person(), why, theme.warning()),
+            Gate::Closed(why) => (theme.closed(), format!("closed: {why}"), theme.dim()),
+        };
+        lines.extend(paragraph(&format!("{sign} {:<9} {why}", stage.word()), 0, inner_width(model), style));
+    }
+    let inner = window(frame, model, "Stages (Esc closes)", lines.len() as u16, theme.accent());
+    frame.render_widget(Paragraph::new(lines), inner);
 }
 
 fn help_lines(model: &Model) -> Vec<Line<'static>> {

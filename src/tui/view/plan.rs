@@ -74,6 +74,12 @@ fn forecast(model: &Model, stores: &[StorePlan], width: u16) -> Vec<Line<'static
         count(requests, "request")
     );
     lines.extend(paragraph(&words, 2, width, Style::new()));
+    for store in stores.iter().filter(|store| store.counts.steps() > 0) {
+        let forecast = &store.forecast;
+        let (time, requests) = (duration(forecast.seconds), count(forecast.requests, "request"));
+        let name = fit(&store.store.0, 14, model.theme.sign("…", "~"));
+        lines.push(Line::styled(format!("  {name} {time}, {requests}, ${:.4}", forecast.dollars), model.theme.dim()));
+    }
     lines
 }
 

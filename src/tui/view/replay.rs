@@ -4,13 +4,15 @@ use ratatui::style::Style;
 use ratatui::text::{Line, Span};
 
 use super::stores::task_words;
-use super::text::{fit, heading, paragraph};
+use super::text::{REFUSED, fit, heading, one_line, paragraph};
 use crate::report::{count, number, steps_in_all, steps_of, time};
 use crate::session::Action;
 use crate::tui::state::Model;
 
 /// Passes in the curve.
 const PASSES_SHOWN: usize = 40;
+/// Refused writes listed, the newest first; the report has more.
+const REFUSALS_SHOWN: usize = 6;
 
 pub(super) fn lines(model: &Model, width: u16) -> Vec<Line<'static>> {
     let theme = model.theme;
@@ -107,7 +109,13 @@ fn refusals(model: &Model, width: u16) -> Vec<Line<'static>> {
         theme.person(),
         count(steps.refused, "write")
     );
-    paragraph(&words, 0, width, theme.warning())
+    let mut lines = paragraph(&words, 0, width, theme.warning());
+    let told = model.events.iter().rev().filter(|(_, words)| words.contains(REFUSED)).take(REFUSALS_SHOWN);
+    for (at, words) in told {
+        let line = format!("  {} {}", at.strftime("%H:%M:%SZ"), one_line(words));
+        lines.push(Line::raw(fit(&line, usize::from(width), theme.sign("…", "~"))));
+    }
+    lines
 }
 
 fn undo(model: &Model, width: u16) -> Vec<Line<'static>> {

@@ -5,7 +5,9 @@ use ratatui::text::{Line, Span};
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
 use crate::cutover::CutoverEvent;
+use crate::digest::{key_text, key_value};
 use crate::journal::Event;
+use crate::model::{Key, StoreKind, Value};
 use crate::report::{count, exit_meaning, step_words};
 
 /// A text in exactly `width` columns: cut with `…`, or padded.
@@ -94,7 +96,7 @@ pub fn event_words(event: &Event) -> Option<String> {
             format!("{store} compared")
         }
         Event::Planned { plan, .. } => format!("plan {} made", &plan.to_string()[..12]),
-        Event::Refused { store, reason, .. } => format!("{store}: a write was refused: {reason}"),
+        Event::Refused { store, key, reason } => format!("{store}: {REFUSED} {}: {reason}", key_words(key)),
         Event::Stale { store, .. } => format!("{store}: dr changed an item since the plan"),
         Event::CountersRaised { store, .. } => format!("{store}: counters raised"),
         Event::Replayed { .. } => "a replay pass ended".into(),
@@ -106,7 +108,7 @@ pub fn event_words(event: &Event) -> Option<String> {
         Event::Verified { parity: true, .. } => "verified: at parity, no certificate".into(),
         Event::Verified { parity: false, .. } => "verified: the sides differ".into(),
         Event::Traffic { share, step } => traffic_words(share.map(|share| share.to_string()), step),
-        Event::UndoRefused { store, reason, .. } => format!("{store}: an item was not restored: {reason}"),
+        Event::UndoRefused { store, key, reason } => format!("{store}: not restored: {}: {reason}", key_words(key)),
         Event::Intended { .. } | Event::Done { .. } | Event::UndoIntended { .. } | Event::Undone { .. } => return None,
         Event::Decided { number, by, choice, scope, items, .. } => {
             format!("decision {number} by {by}: {choice} for {scope} ({})", count(*items, "item"))
@@ -114,6 +116,20 @@ pub fn event_words(event: &Event) -> Option<String> {
         Event::TakenBack { number, by } => format!("decision {number} taken back by {by}"),
         Event::Allowed { by, what } => format!("allowed by {by}: {}", what.join("; ")),
     })
+}
+
+/// How the words for a refused write go on after its store.
+pub const REFUSED: &str = "refused to write";
+
+/// A key in hexadecimal as a person reads it.
+fn key_words(key: &str) -> String {
+    let Ok(bytes) = hex::decode(key) else { return "an item".into() };
+    let key = Key::from_canonical(bytes);
+    let kind = match key_value(&key) {
+        Ok(Value::List(_)) => StoreKind::Postgres,
+        _ => StoreKind::DynamoDb,
+    };
+    key_text(kind, &key)
 }
 
 fn traffic_words(share: Option<String>, step: &serde_json::Value) -> String {
