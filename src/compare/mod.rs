@@ -16,7 +16,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 pub use base::{Base, BaseSummary};
-pub use read::{Progress, Quiet, Reading, read_side};
+pub use read::{Progress, Quiet, Reading, TaskUnderWay, read_side};
 
 use crate::diff::{BaseState, DeltaLine, HourCounts, JoinedBucket, VerdictCounts, join};
 use crate::digest::manifest::{MANIFEST_FORMAT, ManifestError, ManifestHeader, ManifestWriter};
@@ -249,6 +249,11 @@ fn join_buckets(
         .collect()
 }
 
+/// Where the delta is until it is whole.
+fn draft_of(delta: &Path) -> PathBuf {
+    delta.with_added_extension("unfinished")
+}
+
 /// The files a comparison writes.
 struct Outputs {
     primary: ManifestWriter,
@@ -269,7 +274,7 @@ impl Outputs {
         let delta_error = |source| CompareError::Delta { store: store.clone(), path: delta_path.clone(), source };
         let parent = delta_path.parent().unwrap_or(Path::new("."));
         std::fs::create_dir_all(parent).map_err(delta_error)?;
-        let delta = BufWriter::new(File::create(&delta_path).map_err(delta_error)?);
+        let delta = BufWriter::new(File::create(draft_of(&delta_path)).map_err(delta_error)?);
         Ok(Outputs {
             primary: ManifestWriter::create(&settings.manifests, Side::Primary).map_err(manifest)?,
             dr: ManifestWriter::create(&settings.manifests, Side::Dr).map_err(manifest)?,
@@ -322,11 +327,9 @@ impl Outputs {
         base: Option<BaseSummary>,
     ) -> Result<Comparison, CompareError> {
         let store = &pair.id;
-        self.delta.flush().map_err(|source| CompareError::Delta {
-            store: store.clone(),
-            path: self.delta_path.clone(),
-            source,
-        })?;
+        // What an earlier comparison found stays whole until this one is.
+        let whole = self.delta.flush().and_then(|()| std::fs::rename(draft_of(&self.delta_path), &self.delta_path));
+        whole.map_err(|source| CompareError::Delta { store: store.clone(), path: self.delta_path.clone(), source })?;
         let side = |writer: ManifestWriter, side: Side, reading: &Reading| {
             let header = ManifestHeader {
                 format: MANIFEST_FORMAT,

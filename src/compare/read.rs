@@ -18,6 +18,31 @@ pub trait Progress: Send + Sync {
     fn end(&self, task: &str);
 }
 
+/// A task that has begun; it ends when this is dropped, also when the work breaks off.
+pub struct TaskUnderWay<'a> {
+    progress: &'a dyn Progress,
+    task: String,
+}
+
+impl<'a> TaskUnderWay<'a> {
+    /// Begins a task of so many items, where that is known.
+    pub fn begin(progress: &'a dyn Progress, task: String, items: Option<u64>) -> TaskUnderWay<'a> {
+        progress.begin(&task, items);
+        TaskUnderWay { progress, task }
+    }
+
+    /// Items were handled.
+    pub fn advance(&self, items: u64) {
+        self.progress.advance(&self.task, items);
+    }
+}
+
+impl Drop for TaskUnderWay<'_> {
+    fn drop(&mut self) {
+        self.progress.end(&self.task);
+    }
+}
+
 /// No progress is shown.
 #[derive(Debug, Clone, Copy)]
 pub struct Quiet;
@@ -58,15 +83,14 @@ pub async fn read_side(
     let read_from = clock.now();
     let identity = store.identity().await.map_err(read_error)?;
     let scan = store.begin_scan(settings.partitions).await.map_err(read_error)?;
-    let task = task_name(store.id(), side);
-    progress.begin(&task, scan.estimate());
+    let task = TaskUnderWay::begin(progress, task_name(store.id(), side), scan.estimate());
     let sink = Mutex::new(LeafSink::new(budget_bytes, settings.spill.join(format!("{}-{side}", store.id()))));
     let partitions = stream::iter(0..scan.partitions().max(1)).map(|partition| {
         let (scan, sink, task) = (&scan, &sink, &task);
         async move {
             let mut leaves = scan.leaves(partition);
             while let Some(batch) = leaves.try_next().await.map_err(read_error)? {
-                progress.advance(task, batch.len() as u64);
+                task.advance(batch.len() as u64);
                 let pushed = sink.lock().await.push(batch);
                 pushed.map_err(|source| CompareError::Sink { store: store.id().clone(), source })?;
             }
@@ -74,7 +98,7 @@ pub async fn read_side(
         }
     });
     partitions.buffer_unordered(settings.partitions.max(1)).try_collect::<()>().await?;
-    progress.end(&task);
+    drop(task);
     drop(scan);
     if !store.identity().await.map_err(read_error)?.is_same_resource(&identity) {
         let why = crate::store::StoreError::new(

@@ -57,6 +57,16 @@ pub struct FoundImage {
 pub type NewestImages = HashMap<(StoreId, Key), Option<Vec<u8>>>;
 
 impl Journal {
+    /// How many prior images of one store can be restored.
+    ///
+    /// # Errors
+    ///
+    /// [`JournalError`] when they cannot be counted.
+    pub fn prior_count(&self, store: &StoreId) -> Result<u64> {
+        let sql = "SELECT count(*) FROM prior WHERE state IN ('intended', 'written') AND store = ?1";
+        Ok(self.connection().query_row(sql, [&store.0], |row| row.get::<_, i64>(0))?.unsigned_abs())
+    }
+
     /// Up to `limit` prior images of one store that can be restored, after `after` in the order of undoing: the later phases first.
     ///
     /// # Errors

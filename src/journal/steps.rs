@@ -328,6 +328,16 @@ impl Journal {
         .collect()
     }
 
+    /// How many steps of a plan on one store are open.
+    ///
+    /// # Errors
+    ///
+    /// [`JournalError`] when they cannot be counted.
+    pub fn open_steps(&self, plan: i64, store: &StoreId) -> Result<u64> {
+        let counts = self.step_counts(plan)?.into_iter();
+        Ok(counts.filter(|(of, state, _)| of == store && *state == StepState::Open).map(|(.., count)| count).sum())
+    }
+
     /// Gives the held items (`held`) or accepted differences of a plan, one by one as JSON text, of one store or of all;
     /// `told` says whether to go on, and must not use the journal.
     ///

@@ -1,6 +1,7 @@
 //! Replays the steps of one store.
 
 use super::{Context, ReplayError, ReplaySummary, encode_image, found_image, is_what};
+use crate::compare::TaskUnderWay;
 use crate::journal::{PriorFate, PriorImage, Settlement, StepRow, StepState};
 use crate::model::{Digest, Item, Key, Side, Verdict};
 use crate::store::{Depth, Expected, GuardedWrite, Outcome, ReadStore, Wanted};
@@ -32,8 +33,8 @@ pub async fn replay_store(
 ) -> Result<ReplaySummary, ReplayError> {
     let (number, id) = plan;
     let mut summary = ReplaySummary::default();
-    let task = format!("replay {}", context.pair.id);
-    context.progress.begin(&task, None);
+    let open = context.journal.open_steps(number, &context.pair.id)?;
+    let task = TaskUnderWay::begin(context.progress, format!("replay {}", context.pair.id), Some(open));
     let mut after = None;
     loop {
         let steps = context.journal.steps(number, &context.pair.id, StepState::Open, after, STEPS_AT_ONCE)?;
@@ -50,13 +51,12 @@ pub async fn replay_store(
         if mode == Mode::Apply {
             context.journal.settle(number, &plain(settlements))?;
         }
-        context.progress.advance(&task, batch.len() as u64);
+        task.advance(batch.len() as u64);
     }
     if mode == Mode::Apply {
         retry_blocked(context, plan, &mut summary).await?;
         finish(context, &mut summary).await?;
     }
-    context.progress.end(&task);
     Ok(summary)
 }
 

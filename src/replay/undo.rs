@@ -5,6 +5,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::{Context, ReplayError, decode_image, found_image, is_what};
+use crate::compare::TaskUnderWay;
 use crate::journal::{Event, PriorImage};
 use crate::model::{Digest, Item, Key, Side, StoreId};
 use crate::store::{BodySource, Depth, Expected, GuardedWrite, Outcome, Wanted};
@@ -41,8 +42,8 @@ const REFUSALS_LISTED: usize = 1_000;
 /// [`ReplayError`]: what was not restored is looked at again by the next undo.
 pub async fn undo_store(context: &Context<'_>) -> Result<UndoSummary, ReplayError> {
     let mut summary = UndoSummary::default();
-    let task = format!("undo {}", context.pair.id);
-    context.progress.begin(&task, None);
+    let priors = context.journal.prior_count(&context.pair.id)?;
+    let task = TaskUnderWay::begin(context.progress, format!("undo {}", context.pair.id), Some(priors));
     let mut after: Option<PriorImage> = None;
     let mut blocked = Vec::new();
     loop {
@@ -54,11 +55,10 @@ pub async fn undo_store(context: &Context<'_>) -> Result<UndoSummary, ReplayErro
         let (kept, beyond) = found.split_at(room);
         refuse_blocked(context, beyond, &mut summary)?;
         blocked.extend_from_slice(kept);
-        context.progress.advance(&task, same_phase as u64);
+        task.advance(same_phase as u64);
         after = priors.into_iter().nth(same_phase - 1);
     }
     retry_blocked(context, blocked, &mut summary).await?;
-    context.progress.end(&task);
     Ok(summary)
 }
 

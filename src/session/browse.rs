@@ -166,6 +166,8 @@ pub struct DeltaFile {
 /// An index over delta files.
 pub struct DeltaIndex {
     files: Vec<DeltaFile>,
+    /// The same files as they were when they were indexed: a newer comparison puts others in their place.
+    opened: Vec<File>,
     connection: Connection,
     /// Where the index was made, for words; its name is gone from the folder, so that a process that is killed leaves nothing.
     made_at: PathBuf,
@@ -220,7 +222,11 @@ impl DeltaIndex {
         connection.execute_batch(&prepare).map_err(|error| broken(&file, error))?;
         let made_at = file.to_path_buf();
         file.close().map_err(|source| SessionError::File { path: made_at.clone(), source })?;
-        let index = DeltaIndex { files, connection, made_at };
+        let open = |file: &DeltaFile| {
+            File::open(&file.path).map_err(|source| SessionError::File { path: file.path.clone(), source })
+        };
+        let opened = files.iter().map(open).collect::<Result<Vec<File>>>()?;
+        let index = DeltaIndex { files, opened, connection, made_at };
         let plans: BTreeSet<i64> = index.files.iter().filter_map(|file| file.plan).collect();
         plans.into_iter().try_for_each(|plan| journal.prove_kept(plan))?;
         index.sql("BEGIN")?;
@@ -249,7 +255,7 @@ impl DeltaIndex {
                  VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
             )
             .map_err(sql_error)?;
-        let mut reader = BufReader::new(File::open(path).map_err(file_error)?);
+        let mut reader = BufReader::new(&self.opened[number]);
         let (mut start, mut count, mut text) = (0_u64, 0_u64, String::new());
         loop {
             text.clear();
@@ -366,10 +372,11 @@ impl DeltaIndex {
 
     fn line_at(&self, (file, start, length): (i64, i64, i64)) -> Result<DeltaLine> {
         use std::os::unix::fs::FileExt;
-        let path = &self.files[usize::try_from(file).unwrap_or(0)].path;
+        let at = usize::try_from(file).unwrap_or(0);
+        let path = &self.files[at].path;
         let read = || -> std::io::Result<Vec<u8>> {
             let mut bytes = vec![0; usize::try_from(length).unwrap_or(0)];
-            File::open(path)?.read_exact_at(&mut bytes, start.unsigned_abs())?;
+            self.opened[at].read_exact_at(&mut bytes, start.unsigned_abs())?;
             Ok(bytes)
         };
         let bytes = read().map_err(|source| SessionError::File { path: path.clone(), source })?;

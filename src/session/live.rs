@@ -1,7 +1,7 @@
 //! How far the work has come: for the screen of this process, and in a small file for whoever looks on.
 
 use std::collections::VecDeque;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
@@ -64,9 +64,12 @@ pub struct LiveProgress {
     pub tasks: Vec<TaskProgress>,
 }
 
+/// How often that file is written while a task goes on; a task's begin and end are told at once.
+const PUBLISH_EVERY: Duration = Duration::from_secs(1);
+
 /// Tells in the session folder how far the work of this process has come. Nothing rests on it, so it is not synced, and what
 /// cannot be written is left out.
-pub fn publish(folder: &Path, tasks: Vec<TaskProgress>) {
+fn publish(folder: &Path, tasks: Vec<TaskProgress>) {
     let live = LiveProgress { pid: std::process::id(), tasks };
     let draft = folder.join(format!("{PROGRESS_FILE}.unfinished"));
     let Ok(text) = serde_json::to_vec(&live) else { return };
@@ -75,9 +78,14 @@ pub fn publish(folder: &Path, tasks: Vec<TaskProgress>) {
 
 /// How far the work on a session has come, as the process at work tells it; `None` when none is at work.
 pub fn read_progress(folder: &Path) -> Option<LiveProgress> {
-    let live: LiveProgress = serde_json::from_slice(&std::fs::read(folder.join(PROGRESS_FILE)).ok()?).ok()?;
+    let file = std::fs::File::open(folder.join(PROGRESS_FILE)).ok()?;
+    let mut live: LiveProgress = serde_json::from_reader(std::io::BufReader::new(&file)).ok()?;
     // What a process left behind that ended says nothing. Its lock is not tried: that would hold up whoever takes it now.
     let owner = SessionLock::owner(folder)?;
+    let told_ago = file.metadata().ok()?.modified().ok()?.elapsed().unwrap_or_default();
+    if told_ago > RATE_SPAN {
+        live.tasks.iter_mut().for_each(|task| task.per_second = 0.0);
+    }
     // A process of another user may not be signalled, but it is there.
     let runs = matches!(kill(Pid::from_raw(i32::try_from(owner).ok()?), None), Ok(()) | Err(Errno::EPERM));
     (owner == live.pid && runs).then_some(live)
@@ -165,6 +173,64 @@ impl Progress for LiveTasks {
 
     fn end(&self, task: &str) {
         self.with(task, |task| task.progress.ended = true);
+    }
+}
+
+/// Passes progress on, keeps it as tasks, and tells of it in the session's folder, for whoever looks on.
+pub(super) struct Published {
+    to: Arc<dyn Progress>,
+    tasks: LiveTasks,
+    folder: PathBuf,
+    told: Mutex<Option<Instant>>,
+}
+
+impl Published {
+    pub(super) fn new(to: Arc<dyn Progress>, tasks: LiveTasks, folder: &Path) -> Published {
+        Published { to, tasks, folder: folder.to_owned(), told: Mutex::default() }
+    }
+
+    fn tell(&self) {
+        *self.told() = Some(Instant::now());
+        publish(&self.folder, self.tasks.snapshot());
+    }
+
+    fn tell_now_and_then(&self) {
+        if self.told().is_none_or(|told| told.elapsed() >= PUBLISH_EVERY) {
+            self.tell();
+        }
+    }
+
+    fn told(&self) -> MutexGuard<'_, Option<Instant>> {
+        self.told.lock().expect("nothing panics while it holds the time")
+    }
+}
+
+impl Progress for Published {
+    fn begin(&self, task: &str, items: Option<u64>) {
+        self.to.begin(task, items);
+        self.tasks.begin(task, items);
+        self.tell();
+    }
+
+    fn advance(&self, task: &str, items: u64) {
+        self.to.advance(task, items);
+        self.tasks.advance(task, items);
+        self.tell_now_and_then();
+    }
+
+    fn end(&self, task: &str) {
+        self.to.end(task);
+        self.tasks.end(task);
+        self.tell();
+    }
+}
+
+impl Drop for Published {
+    fn drop(&mut self) {
+        // Nothing was told: nothing is to be taken back.
+        if self.told.lock().is_ok_and(|told| told.is_some()) {
+            publish(&self.folder, Vec::new());
+        }
     }
 }
 

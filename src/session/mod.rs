@@ -44,7 +44,7 @@ pub use exhibits::{
 pub use exit::{Exit, Exits};
 pub use following::Follower;
 pub use freeze::FreezeOutcome;
-pub use live::{LiveProgress, LiveTasks, TaskProgress, publish, read_progress};
+pub use live::{LiveProgress, LiveTasks, TaskProgress, read_progress};
 pub use looking::{ItemSides, Seen};
 pub use open::open_pair;
 pub use planning::{NewestKept, PlanOutcome, PlanSummary, StorePlan, newest_kept, newest_plans};
@@ -104,6 +104,7 @@ pub struct Session {
     /// What was allowed on the command line and since.
     allowances: Mutex<Allowances>,
     around: Surroundings,
+    tasks: LiveTasks,
     accounts_hold: tokio::sync::OnceCell<()>,
 }
 
@@ -118,7 +119,7 @@ impl Session {
         profile: Profile,
         profile_text: &str,
         options: Options,
-        around: Surroundings,
+        mut around: Surroundings,
     ) -> Result<Session> {
         for name in &options.stores {
             if !profile.stores.iter().any(|store| store.name == *name) {
@@ -130,7 +131,10 @@ impl Session {
         let profile_digest = blake3::hash(profile_text.as_bytes()).into();
         journal.keep_profile(profile_digest, profile_text)?;
         let allowances = Mutex::new(options.allowances);
-        Ok(Session { profile, profile_digest, journal, options, allowances, around, accounts_hold: Default::default() })
+        let tasks = LiveTasks::default();
+        around.progress = Arc::new(live::Published::new(around.progress, tasks.clone(), folder));
+        let accounts_hold = Default::default();
+        Ok(Session { profile, profile_digest, journal, options, allowances, around, tasks, accounts_hold })
     }
 
     /// The profile.
@@ -146,6 +150,11 @@ impl Session {
     /// What the session needs from outside.
     pub fn surroundings(&self) -> &Surroundings {
         &self.around
+    }
+
+    /// How far the work has come.
+    pub fn tasks(&self) -> &LiveTasks {
+        &self.tasks
     }
 
     /// The journal, to follow it.

@@ -19,5 +19,5 @@ mod view;
 mod work;
 
 pub use run::{Ending, Guest, Seat, WatchError, run, watch};
-pub use terminal::TerminalError;
+pub use terminal::{Taken, TerminalError};
 pub use work::Judge;

@@ -23,9 +23,7 @@ use crate::journal::Journal;
 use crate::model::Clock;
 use crate::profile::Profile;
 use crate::report::{Disclosure, KEPT_LISTED_MAX, ReportContext, html};
-use crate::session::{
-    Exit, LiveProgress, LiveTasks, Pace, PaceState, Session, SessionError, ValuesWanted, publish, read_progress,
-};
+use crate::session::{Exit, LiveProgress, Pace, PaceState, Session, SessionError, ValuesWanted, read_progress};
 
 /// How often time passes on the screen.
 const TICK: Duration = Duration::from_millis(200);
@@ -42,8 +40,6 @@ pub struct Seat {
     pub session: Session,
     /// The profile's file.
     pub profile_file: PathBuf,
-    /// The tasks that the session's surroundings report to.
-    pub tasks: LiveTasks,
     /// How failures are judged.
     pub judge: Judge,
     /// Who decides: written beside every decision.
@@ -83,7 +79,7 @@ pub struct Ending {
 ///
 /// [`TerminalError`] when the terminal cannot be used.
 pub async fn run(seat: Seat) -> Result<Ending, TerminalError> {
-    let Seat { session, profile_file, tasks, judge, by, companion, theme } = seat;
+    let Seat { session, profile_file, judge, by, companion, theme } = seat;
     let session = Arc::new(session);
     let (told, messages) = unbounded_channel();
     let mut setting = Setting::of(session.profile(), session.folder());
@@ -93,12 +89,12 @@ pub async fn run(seat: Seat) -> Result<Ending, TerminalError> {
     let clock = session.surroundings().clock.clone();
     let taken = Taken::take(Some(&log))?;
     let desk = Desk::open(session.journal().clone(), told.clone());
-    let tools = Tools { session: session.clone(), tasks, judge, companion: companion.clone(), told: told.clone() };
+    let tools = Tools { session: session.clone(), judge, companion: companion.clone(), told: told.clone() };
     if let Some(companion) = companion.lock().await.as_mut() {
         let _ = told.send(Message::Narrated(companion.opened().await));
     }
     let wheel = Wheel { tools, work: Work::default(), by, profile_file };
-    let mut screen = Screen { taken, messages, told, desk, clock, wheel: Some(wheel), log, published: 0 };
+    let mut screen = Screen { taken, messages, told, desk, clock, wheel: Some(wheel), log };
     let size = screen.size();
     let model = Model::new(setting, themed(theme), screen.clock.now(), size);
     screen.show(model).await
@@ -118,7 +114,7 @@ pub async fn watch(guest: Guest) -> Result<Ending, WatchError> {
     let taken = Taken::take(None)?;
     let desk = Desk::open(journal, told.clone());
     let log = folder.join(SCREEN_LOG);
-    let mut screen = Screen { taken, messages, told, desk, clock, wheel: None, log, published: 0 };
+    let mut screen = Screen { taken, messages, told, desk, clock, wheel: None, log };
     let size = screen.size();
     let model = Model::new(setting, themed(theme), screen.clock.now(), size);
     Ok(Ending { exit: Exit::Done, ..screen.show(model).await? })
@@ -156,8 +152,6 @@ struct Screen {
     clock: Arc<dyn Clock>,
     wheel: Option<Wheel>,
     log: PathBuf,
-    /// The second in which progress was last told to whoever looks on.
-    published: i64,
 }
 
 impl Screen {
@@ -194,7 +188,6 @@ impl Screen {
         }
         if let Some(wheel) = &mut self.wheel {
             wheel.work.stop(&wheel.tools).await;
-            self.log.parent().into_iter().for_each(|folder| publish(folder, Vec::new()));
         }
         Ok(ending(&model))
     }
@@ -202,14 +195,7 @@ impl Screen {
     fn tick(&mut self) -> Tick {
         let now = self.clock.now();
         match &self.wheel {
-            Some(wheel) => {
-                let tasks = wheel.tools.tasks.snapshot();
-                if let Some(folder) = self.log.parent().filter(|_| now.as_second() != self.published) {
-                    publish(folder, tasks.clone());
-                    self.published = now.as_second();
-                }
-                Tick { now, tasks, pace: self.pace().now() }
-            }
+            Some(wheel) => Tick { now, tasks: wheel.tools.session.tasks().snapshot(), pace: self.pace().now() },
             None => {
                 let live: Option<LiveProgress> = self.log.parent().and_then(read_progress);
                 let tasks = live.map(|live| live.tasks).unwrap_or_default();

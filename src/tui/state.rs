@@ -328,6 +328,13 @@ impl Model {
         }
     }
 
+    /// For whoever looks on: the command that another process is carrying out, and since when.
+    pub fn under_way_there(&self) -> Option<(&str, Timestamp)> {
+        let (command, since, exit_code) = self.state.commands.last()?;
+        let is_at_work = self.setting.watching && exit_code.is_none() && self.tasks.iter().any(|task| !task.ended);
+        is_at_work.then_some((command.as_str(), *since))
+    }
+
     /// What is next.
     pub fn advice(&self) -> Advice {
         advise(&self.state, self.setting.means, self.progress, self.undecided)

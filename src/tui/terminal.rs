@@ -4,8 +4,8 @@ use std::fs::File;
 use std::io::{self, Stdout, Write};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::Path;
-use std::sync::Once;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, MutexGuard, Once, PoisonError};
+use std::thread::ThreadId;
 
 use crossterm::cursor::Show;
 use crossterm::event::{DisableMouseCapture, EnableMouseCapture};
@@ -21,16 +21,21 @@ pub struct TerminalError(#[from] pub io::Error);
 /// The screen that is drawn on.
 pub type Screen = ratatui::Terminal<CrosstermBackend<Stdout>>;
 
-/// Whether the terminal is ours now: a panic gives it back only then.
-static TAKEN: AtomicBool = AtomicBool::new(false);
+/// The terminal as it is to be given back, while it is ours.
+static OURS: Mutex<Option<Ours>> = Mutex::new(None);
 static HOOK: Once = Once::new();
 
-/// The terminal while it is taken over; given back when dropped.
+struct Ours {
+    /// Who draws: a panic of any other thread ends some work, never the screen.
+    thread: ThreadId,
+    /// Standard error as it was: what is written there meanwhile would tear the screen.
+    stderr: Option<OwnedFd>,
+}
+
+/// The terminal while it is taken over; given back when dropped, and before a panic of the thread that took it is told.
 pub struct Taken {
     /// What is drawn on.
     pub screen: Screen,
-    /// Standard error as it was: what is written there meanwhile would tear the screen.
-    stderr: Option<OwnedFd>,
 }
 
 impl Taken {
@@ -42,17 +47,13 @@ impl Taken {
     pub fn take(log: Option<&Path>) -> Result<Taken, TerminalError> {
         give_back_on_panic();
         let stderr = log.map(divert).transpose()?;
-        enable_raw_mode()?;
-        TAKEN.store(true, Ordering::SeqCst);
-        let entered = execute!(io::stdout(), EnterAlternateScreen);
+        *ours() = Some(Ours { thread: std::thread::current().id(), stderr });
+        let entered = enable_raw_mode().and_then(|()| execute!(io::stdout(), EnterAlternateScreen));
         let screen = entered.and_then(|()| Screen::new(CrosstermBackend::new(io::stdout())));
-        match screen {
-            Ok(screen) => Ok(Taken { screen, stderr }),
-            Err(error) => {
-                give_back();
-                Err(error.into())
-            }
-        }
+        screen.map(|screen| Taken { screen }).map_err(|error| {
+            give_back();
+            error.into()
+        })
     }
 
     /// Uses the mouse here, or leaves it to the terminal.
@@ -72,20 +73,22 @@ impl Taken {
 impl Drop for Taken {
     fn drop(&mut self) {
         give_back();
-        if let Some(stderr) = self.stderr.take() {
-            let _ = nix::unistd::dup2_stderr(stderr.as_fd());
-        }
     }
+}
+
+fn ours() -> MutexGuard<'static, Option<Ours>> {
+    OURS.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Gives the terminal back; a terminal that is gone needs nothing.
 fn give_back() {
-    if !TAKEN.swap(false, Ordering::SeqCst) {
-        return;
-    }
+    let Some(Ours { stderr, .. }) = ours().take() else { return };
     let _ = execute!(io::stdout(), DisableMouseCapture, LeaveAlternateScreen, Show);
     let _ = disable_raw_mode();
     let _ = io::stdout().flush();
+    if let Some(stderr) = stderr {
+        let _ = nix::unistd::dup2_stderr(stderr.as_fd());
+    }
 }
 
 /// A panic's message is of use only on a terminal that can be read again.
@@ -93,7 +96,11 @@ fn give_back_on_panic() {
     HOOK.call_once(|| {
         let before = std::panic::take_hook();
         std::panic::set_hook(Box::new(move |panic| {
-            give_back();
+            let is_here = |ours: &Ours| ours.thread == std::thread::current().id();
+            let draws = OURS.try_lock().is_ok_and(|ours| ours.as_ref().is_some_and(is_here));
+            if draws {
+                give_back();
+            }
             before(panic);
         }));
     });

@@ -1,15 +1,17 @@
 //! Carries out actions beside the screen, one at a time, through the session's own methods.
 
 use std::error::Error;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
+use futures_util::FutureExt;
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::task::JoinHandle;
 
 use super::message::{Ended, Message};
 use super::state::{Tone, Trouble};
 use crate::guide::{Companion, Performed, perform};
-use crate::session::{Action, Exit, Exits, LiveTasks, Session, SessionError, retreat_unrecorded};
+use crate::session::{Action, Exit, Exits, Session, SessionError, retreat_unrecorded};
 
 /// The exit code and the hint for a failure, as the command line tells them.
 pub type Judge = Arc<dyn Fn(&SessionError) -> (Exit, Option<String>) + Send + Sync>;
@@ -36,8 +38,6 @@ impl Drop for Work {
 pub struct Tools {
     /// The session.
     pub session: Arc<Session>,
-    /// Its tasks.
-    pub tasks: LiveTasks,
     /// How failures are judged.
     pub judge: Judge,
     /// Who goes along.
@@ -70,9 +70,9 @@ impl Work {
             return;
         }
         let tools = tools.clone();
-        tools.tasks.clear();
+        tools.session.tasks().clear();
         tools.tell(Message::Began(action));
-        let task = tokio::spawn(async move { carry_out(&tools, action).await });
+        let task = tokio::spawn(async move { guarded(&tools, action).await });
         self.under_way = Some((action, task));
     }
 
@@ -98,9 +98,26 @@ impl Work {
         self.stop(tools).await;
         let tools = tools.clone();
         tools.tell(Message::Began(Action::Retreat));
-        let task = tokio::spawn(async move { carry_out(&tools, Action::Retreat).await });
+        let task = tokio::spawn(async move { guarded(&tools, Action::Retreat).await });
         self.under_way = Some((Action::Retreat, task));
     }
+}
+
+/// Carries an action out; should the program itself break off in it, the screen says so and stays of use.
+async fn guarded(tools: &Tools, action: Action) {
+    let work = AssertUnwindSafe(carry_out(tools, action)).catch_unwind();
+    if work.await.is_ok() {
+        return;
+    }
+    let lines = vec![
+        format!("{} broke off: a defect of this program", action.name()),
+        "Its words are in screen.log in the session's folder. Nothing recorded is lost.".into(),
+        "What to do: leave with q and run this again; the command of the same name works too".into(),
+    ];
+    let exit = Exit::Incomplete;
+    let _ = tools.session.end(action.name(), exit as u8);
+    let trouble = Some(Trouble { action, lines });
+    tools.tell(Message::Ended(Ended { action, exit, trouble, seq: tools.seq() }));
 }
 
 async fn carry_out(tools: &Tools, action: Action) {

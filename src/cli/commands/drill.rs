@@ -10,11 +10,12 @@ use crate::cli::args::{Command, DrillArguments, Global};
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::output::{self, tell};
 use crate::cli::{SystemClock, progress, screen};
+use crate::compare::Quiet;
 use crate::cutover::CutoverEvent;
 use crate::drill::sandbox::{self, Lifetime, SandboxError, Stopped};
 use crate::drill::story::{Fence, Scale, fence, try_write};
 use crate::drill::{Drill, DrillError, Narrator, Scene, Stage, homecoming};
-use crate::session::{LiveTasks, Options};
+use crate::session::Options;
 use crate::tui::{self, Seat};
 
 /// Runs the sandbox's supervisor when that is what was asked for.
@@ -117,12 +118,10 @@ async fn operated(drill: &Drill, arguments: &DrillArguments, teller: &mut Teller
         },
     };
     let staged = staged.map_err(failed)?;
-    let tasks = LiveTasks::default();
-    let session = staged.open(Options::default(), Arc::new(tasks.clone())).map_err(failed)?;
+    let session = staged.open(Options::default(), Arc::new(Quiet)).map_err(failed)?;
     let seat = Seat {
         session,
         profile_file: staged.profile_path(),
-        tasks,
         judge: screen::judge(),
         by: screen::operator(),
         companion: Some(staged.companion()),
@@ -137,6 +136,9 @@ async fn operated(drill: &Drill, arguments: &DrillArguments, teller: &mut Teller
     staged.end().await.map_err(failed)?;
     ending.narrator.iter().for_each(|line| println!("{line}"));
     output::tell_part(&screen::farewell(&ending, &again));
+    if let Some(folder) = kept {
+        output::tell_part(&what_to_try(folder, &drill.program));
+    }
     Ok(ending.exit)
 }
 
@@ -151,17 +153,21 @@ fn ending(faults: u64, report: &str, kept: Option<(&Path, &Path)>) -> String {
     text += &homecoming(faults);
     text += "\n";
     if let Some((folder, program)) = kept {
-        let program = program.display();
-        let (folder, arguments) =
-            (folder.display(), format!("{0}/profile.toml --session {0}/session", folder.display()));
-        text += "\nThe sandbox is still running. Try:\n";
-        for command in ["report", "undo", "verify --undone", "plan", "replay --apply", "verify", "cutover --retreat"] {
-            let (word, flags) =
-                command.split_once(' ').map_or((command, String::new()), |(word, flags)| (word, format!(" {flags}")));
-            text += &format!("  {program} {word} {arguments}{flags}\n");
-        }
-        text += &format!("and end it with\n  {program} drill --stop {folder}\n");
+        text += &what_to_try(folder, program);
     }
+    text
+}
+
+/// What can be done with a sandbox that goes on running.
+fn what_to_try(folder: &Path, program: &Path) -> String {
+    let mut text = String::from("\nThe sandbox is still running. Try:\n");
+    let (program, arguments) = (program.display(), format!("{0}/profile.toml --session {0}/session", folder.display()));
+    for command in ["report", "undo", "verify --undone", "plan", "replay --apply", "verify", "cutover --retreat"] {
+        let (word, flags) =
+            command.split_once(' ').map_or((command, String::new()), |(word, flags)| (word, format!(" {flags}")));
+        text += &format!("  {program} {word} {arguments}{flags}\n");
+    }
+    text += &format!("and end it with\n  {program} drill --stop {}\n", folder.display());
     text
 }
 

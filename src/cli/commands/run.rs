@@ -11,21 +11,20 @@ use super::{
 use crate::cli::args::Global;
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::{SystemClock, output, screen};
+use crate::compare::Quiet;
 use crate::guide::{Led, Listener, Performed, Told, lead};
 use crate::plan::Allowances;
-use crate::session::{Action, Exits, LiveTasks};
+use crate::session::{Action, Exits};
 use crate::tui::{self, Guest, Seat};
 
 /// The guided session on a terminal.
 pub async fn guided(profile: &Path, allowances: Allowances, decisions: Option<&Path>, global: &Global) -> Ended {
     require_terminal(global)?;
     let rulings = decisions.map(plan::read_rulings).transpose()?.unwrap_or_default();
-    let tasks = LiveTasks::default();
-    let session = open_with(profile, global, (allowances, rulings), Arc::new(tasks.clone()))?;
+    let session = open_with(profile, global, (allowances, rulings), Arc::new(Quiet))?;
     let seat = Seat {
         session,
         profile_file: profile.to_owned(),
-        tasks,
         judge: screen::judge(),
         by: screen::operator(),
         companion: None,

@@ -126,6 +126,10 @@ fn next(model: &Model) -> Line<'static> {
         let text = format!("{word}: {} for {since}   [x] stops it{retreat}", running.action.name());
         return Line::styled(fit(&text, width, ellipsis), theme.accent());
     }
+    if let Some((command, since)) = model.under_way_there() {
+        let text = format!("under way there: {command} for {}", duration(elapsed(model, since)));
+        return Line::styled(fit(&text, width, ellipsis), theme.accent());
+    }
     let advice = model.advice();
     let (lead, style) = match advice.next {
         Next::Do(action) => (format!("[n] next: {}", action.name()), theme.accent().patch(theme.strong())),

@@ -138,7 +138,6 @@ fn newest_plan<'a>(model: &'a Model, store: &StoreId) -> Option<&'a StorePlan> {
 
 /// The task of a store that is under way.
 fn task<'a>(model: &'a Model, store: &StoreId) -> Option<&'a TaskProgress> {
-    model.running.as_ref()?;
     let of_store = |task: &&TaskProgress| !task.ended && task.task.split(' ').any(|word| word == store.0);
     model.tasks.iter().rev().find(of_store)
 }

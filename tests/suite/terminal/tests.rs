@@ -1,6 +1,7 @@
 //! What every command does on a terminal, and that this rig sees it.
 
 use std::ffi::OsString;
+use std::io::Read;
 
 use nix::sys::signal::Signal;
 
@@ -187,6 +188,29 @@ async fn progress_is_drawn_in_place_and_an_interrupt_leaves_the_terminal_as_it_w
     assert!(!terminal.written().contains("read sensors"), "{}", terminal.written());
 }
 
+#[tokio::test]
+async fn a_second_person_sees_how_far_a_command_has_come() {
+    let Some(regions) = Regions::start().await else { return };
+    for at in 0..30 {
+        regions.put(PRIMARY, reading("s", at, "1")).await;
+        regions.put(DR, reading("s", at, "2")).await;
+    }
+    let home = Home::new();
+    let slow = sensors("limits = { reads_per_second = 4 }\n");
+    home.write("p.toml", &format!("name = \"p\"\n{}{slow}", regions.sides()));
+    let work = Terminal::start(&home, "diff p.toml", SMALL, &[]);
+    work.wait_for("read sensors dr");
+    let guest = Terminal::start(&home, "run p.toml --watch", SMALL, &[]);
+    guest.wait_for("LOOKING ON");
+    guest.wait_for("under way there: diff");
+    guest.wait_for("read sensors dr");
+    work.keys(&[Key::Ctrl('c')]);
+    assert_eq!(work.exit(), 5);
+    guest.wait_until_gone("read sensors dr");
+    guest.keys(&[Key::Char('q')]);
+    assert_eq!(guest.exit(), 0);
+}
+
 #[test]
 fn a_headless_drill_leads_itself_on_a_terminal_too() {
     let home = Home::new();
@@ -195,4 +219,37 @@ fn a_headless_drill_leads_itself_on_a_terminal_too() {
     terminal.wait_for("THE DRILL CAME HOME");
     assert_eq!(terminal.exit(), 0);
     assert!(!terminal.written().contains("\x1b[?1049h"), "no screen was opened");
+}
+
+/// Run by itself in a terminal by the test below.
+#[test]
+#[ignore = "takes the terminal over and panics; another test runs it"]
+fn a_screen_that_panics() {
+    let log = std::path::PathBuf::from(std::env::var_os("SCREEN_LOG").expect("said by the test that runs this"));
+    let mut taken = failback::tui::Taken::take(Some(&log)).expect("a terminal");
+    taken.mouse(true).expect("a mouse");
+    std::thread::spawn(|| panic!("some work broke off")).join().expect_err("it panics");
+    taken.screen.draw(|frame| frame.render_widget("the work has ended", frame.area())).expect("drawn");
+    std::io::stdin().read_exact(&mut [0]).expect("a key");
+    panic!("the screen broke off");
+}
+
+#[test]
+fn a_panic_gives_the_terminal_back_before_it_is_told() {
+    let home = Home::new();
+    let suite = std::env::current_exe().expect("this very program").into_os_string();
+    let test = "terminal::tests::a_screen_that_panics --exact --ignored --nocapture";
+    let words = [suite].into_iter().chain(test.split_whitespace().map(OsString::from)).collect();
+    let log = home.path("screen.log").into_os_string().into_string().expect("a plain path");
+    let terminal = Terminal::run(&home, words, SMALL, &[("SCREEN_LOG", &log)]);
+    terminal.wait_for("the work has ended");
+    // Work that breaks off elsewhere leaves the screen alone.
+    assert!(terminal.screen().alternate_screen());
+    assert!(!terminal.text().contains("some work broke off"), "{}", terminal.text());
+    terminal.keys(&[Key::Enter]);
+    assert_eq!(terminal.exit(), 101);
+    let text = terminal.text();
+    assert!(text.contains("the screen broke off") && !text.contains("some work broke off"), "{text}");
+    let log = std::fs::read_to_string(&log).expect("a log");
+    assert!(log.contains("some work broke off") && !log.contains("the screen broke off"), "{log}");
 }
