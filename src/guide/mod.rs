@@ -8,6 +8,7 @@ mod companion;
 mod course;
 mod lead;
 mod perform;
+mod reports;
 mod stages;
 
 pub use advice::{Advice, Next, advise};
@@ -15,4 +16,5 @@ pub use companion::Companion;
 pub use course::{Course, Means, Progress, course};
 pub use lead::{Led, Listener, lead};
 pub use perform::{Performed, Teller, Told, perform};
+pub use reports::{ReportError, ReportForm, Subject, write_report};
 pub use stages::{Gate, Stage, stages};

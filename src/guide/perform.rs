@@ -3,8 +3,8 @@
 use crate::cutover::CutoverEvent;
 use crate::replay::Mode;
 use crate::session::{
-    Action, CheckOutcome, CutoverOutcome, DiffOutcome, Exit, Exits, FreezeOutcome, PlanOutcome, ReplayOutcome, Session,
-    SessionError, UndoOutcome, UndoneOutcome, VerifyOutcome,
+    Action, CheckOutcome, CheckpointOutcome, CutoverOutcome, DiffOutcome, Exit, Exits, FreezeOutcome, PlanOutcome,
+    ReplayOutcome, Session, SessionError, UndoOutcome, UndoneOutcome, VerifyOutcome,
 };
 
 /// What an action came to.
@@ -12,6 +12,8 @@ use crate::session::{
 pub enum Performed {
     /// Of a preflight.
     Checked(CheckOutcome),
+    /// Of a checkpoint, which the caller has a name for.
+    Checkpointed(CheckpointOutcome),
     /// Of a comparison.
     Compared(DiffOutcome),
     /// Of planning.
@@ -36,6 +38,7 @@ impl Exits for Performed {
     fn exit(&self) -> Exit {
         match self {
             Performed::Checked(outcome) => outcome.exit(),
+            Performed::Checkpointed(outcome) => outcome.exit(),
             Performed::Compared(outcome) => outcome.exit(),
             Performed::Planned(outcome) => outcome.exit(),
             Performed::Replayed(outcome) => outcome.exit(),

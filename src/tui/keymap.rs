@@ -3,6 +3,7 @@
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 
 use super::state::Screen;
+use crate::guide::ReportForm;
 use crate::session::{Action, Choice};
 
 /// What a key or the palette asks for.
@@ -64,8 +65,10 @@ pub enum Command {
     Faster,
     /// Holds writes back, or goes on.
     Pause,
-    /// Writes the HTML report into the session folder.
-    WriteReport,
+    /// Writes a report into the session folder.
+    WriteReport(ReportForm),
+    /// Asks for a name, and keeps the state that both sides share under it.
+    Checkpoint,
     /// All stages, and why closed ones are closed.
     Stages,
     /// All commands, by name.
@@ -230,7 +233,13 @@ pub const BINDINGS: &[Binding] = &[
     bind(&[Char('+'), Char('=')], Command::Faster, Scope::Replay, "faster", "write faster"),
     bind(&[Char(' ')], Command::Pause, Scope::Replay, "pause", "hold writes back, or go on"),
     bind(&[Char('u')], Command::Do(Action::Undo), Scope::All, "", "undo: restore what was overwritten; asks first"),
-    bind(&[Char('w')], Command::WriteReport, Scope::All, "", "write the HTML report into the session's folder"),
+    bind(
+        &[Char('w')],
+        Command::WriteReport(ReportForm::Html),
+        Scope::All,
+        "",
+        "write the HTML report into the session's folder",
+    ),
     bind(&[Char('i')], Command::Stages, Scope::All, "stages", "every stage, and why closed ones are closed"),
     bind(&[Char(':')], Command::Palette, Scope::All, "commands", "all commands by name"),
     bind(&[Char('?')], Command::Help, Scope::All, "help", "this help"),
@@ -249,6 +258,11 @@ pub const UNBOUND: &[(Command, &str)] = &[
     (Command::Do(Action::FreezeAndVerify), "freeze and verify: stop dr's writers, then read both sides anew"),
     (Command::Do(Action::Verify), "verify: read both sides anew and certify"),
     (Command::Do(Action::VerifyUndone), "verify the undo: prove that the primary is what it was"),
+    (Command::Checkpoint, "checkpoint: keep what both sides share now, as the base of a later failback"),
+    (Command::WriteReport(ReportForm::Markdown), "report as Markdown, into the session's folder"),
+    (Command::WriteReport(ReportForm::Json), "report as JSON, into the session's folder"),
+    (Command::WriteReport(ReportForm::Junit), "report as JUnit's XML, into the session's folder"),
+    (Command::WriteReport(ReportForm::Csv), "report as CSV, every difference on a line, into the session's folder"),
     (Command::Do(Action::Cutover), "cutover: return customers in stages"),
 ];
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crossterm::event::{KeyEvent, MouseEvent};
 
 use super::state::{Tone, Trouble};
+use crate::guide::ReportForm;
 use crate::model::{StoreId, Timestamp};
 use crate::plan::Allowances;
 use crate::session::{
@@ -142,8 +143,10 @@ pub enum Effect {
     TakeBack(i64),
     /// Write faster or slower.
     Pace(PaceChange),
-    /// Write the report.
-    Report,
+    /// Write a report.
+    Report(ReportForm),
+    /// Keep the state that both sides share under a name.
+    Checkpoint(String),
     /// Use the mouse, or leave it to the terminal.
     Mouse(bool),
     /// Leave.

@@ -1,5 +1,6 @@
 //! The edge: the terminal's events and the session's news in, effects and drawings out.
 
+use std::io::BufWriter;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,13 +18,13 @@ use super::terminal::{Taken, TerminalError};
 use super::theme::Theme;
 use super::update::update;
 use super::view;
-use super::work::{Companions, Judge, Tools, Work, chain};
-use crate::guide::{Companion, Next};
+use super::work::{Companions, Job, Judge, Tools, Work, chain};
+use crate::guide::{Companion, Next, ReportError, ReportForm, Subject, write_report};
 use crate::journal::Journal;
 use crate::model::Clock;
 use crate::profile::Profile;
-use crate::report::{Disclosure, KEPT_LISTED_MAX, ReportContext, html};
-use crate::session::{Exit, LiveProgress, Pace, PaceState, Session, SessionError, ValuesWanted, read_progress};
+use crate::report::Disclosure;
+use crate::session::{Exit, LiveProgress, Pace, PaceState, Session, SessionError, read_progress};
 
 /// How often time passes on the screen.
 const TICK: Duration = Duration::from_millis(200);
@@ -244,7 +245,8 @@ impl Screen {
         let tools = wheel.tools.clone();
         let (told, by) = (self.told.clone(), wheel.by.clone());
         match effect {
-            Effect::Run(action) => wheel.work.begin(&tools, action),
+            Effect::Run(action) => wheel.work.begin(&tools, Job::Action(action)),
+            Effect::Checkpoint(name) => wheel.work.begin(&tools, Job::Checkpoint(name)),
             Effect::Stop => wheel.work.stop(&tools).await,
             Effect::Retreat => wheel.work.retreat(&tools).await,
             Effect::Allow(allowances, what) => {
@@ -268,8 +270,8 @@ impl Screen {
                 let taken = tools.session.take_back(number, &by);
                 say(&told, taken.map(|_| format!("decision {number} is taken back: its items are held again")));
             }
-            Effect::Report => {
-                let report = write_report(&tools.session, &wheel.profile_file);
+            Effect::Report(form) => {
+                let report = report_of(&tools.session, &wheel.profile_file, form);
                 say(&told, report.map(|path| format!("report written to {}", path.display())));
             }
             Effect::Ask { .. } | Effect::Mouse(_) | Effect::Leave | Effect::Pace(_) => {}
@@ -285,7 +287,7 @@ fn decided_words(items: u64, consequence: &str) -> String {
     }
 }
 
-fn say(told: &UnboundedSender<Message>, done: crate::session::Result<String>) {
+fn say<E: std::error::Error>(told: &UnboundedSender<Message>, done: Result<String, E>) {
     let (tone, words) = match done {
         Ok(words) => (Tone::Good, words),
         Err(error) => (Tone::Bad, chain(&error).join(": ")),
@@ -303,16 +305,21 @@ fn tail(log: &Path) -> Option<Vec<String>> {
     Some(String::from_utf8_lossy(&bytes).lines().map(str::to_owned).collect())
 }
 
-/// Writes the HTML report into the session's folder.
-fn write_report(session: &Session, profile_file: &Path) -> crate::session::Result<PathBuf> {
-    let (state, kept) = (session.state()?, session.kept(KEPT_LISTED_MAX)?);
-    let exhibits = session.exhibits(&kept, ValuesWanted::No)?;
-    let now = session.surroundings().clock.now();
-    let file = profile_file.display().to_string();
-    let context = ReportContext::of(session.profile(), &file, session.folder(), now, kept);
-    let page = html(&state, &context.with_exhibits(exhibits, Disclosure::default()));
-    let path = session.folder().join("report.html");
-    std::fs::write(&path, page).map_err(|source| SessionError::File { path: path.clone(), source })?;
+/// Writes a report into the session's folder; it takes its place once it is whole.
+fn report_of(session: &Session, profile_file: &Path, form: ReportForm) -> Result<PathBuf, ReportError> {
+    let subject = Subject {
+        journal: session.journal(),
+        profile: session.profile(),
+        profile_file,
+        stores: &[],
+        now: session.surroundings().clock.now(),
+    };
+    let path = session.folder().join("report").with_extension(form.extension());
+    let draft = tempfile::NamedTempFile::new_in(session.folder()).map_err(ReportError::Write)?;
+    let mut out = BufWriter::new(draft);
+    write_report(form, &subject, Disclosure::default(), &mut out)?;
+    let draft = out.into_inner().map_err(|error| ReportError::Write(error.into_error()))?;
+    draft.persist(&path).map_err(|error| ReportError::Write(error.error))?;
     Ok(path)
 }
 

@@ -236,6 +236,8 @@ pub enum Dialog {
     Palette(Input, usize),
     /// The text that keys must contain.
     Find(Input),
+    /// The name of a checkpoint.
+    Checkpoint(Input),
     /// Which decision holds for all items shown.
     DecideAll(u64),
     /// All decisions, with the line selected.

@@ -19,6 +19,23 @@ pub type Judge = Arc<dyn Fn(&SessionError) -> (Exit, Option<String>) + Send + Sy
 /// Who goes along, if anybody does.
 pub type Companions = Arc<tokio::sync::Mutex<Option<Box<dyn Companion>>>>;
 
+/// Something to be carried out.
+pub enum Job {
+    /// An action that needs nothing more.
+    Action(Action),
+    /// A checkpoint under a name.
+    Checkpoint(String),
+}
+
+impl Job {
+    fn action(&self) -> Action {
+        match self {
+            Job::Action(action) => *action,
+            Job::Checkpoint(_) => Action::Checkpoint,
+        }
+    }
+}
+
 /// What is under way; ended when dropped, as if the process had been killed: it resumes.
 #[derive(Default)]
 pub struct Work {
@@ -64,15 +81,18 @@ impl Work {
         self.under_way.as_ref().is_some_and(|(_, task)| !task.is_finished())
     }
 
-    /// Begins an action, if none is under way.
-    pub fn begin(&mut self, tools: &Tools, action: Action) {
-        if self.is_under_way() {
-            return;
+    /// Begins a job, if none is under way.
+    pub fn begin(&mut self, tools: &Tools, job: Job) {
+        if !self.is_under_way() {
+            self.set_out(tools, job);
         }
-        let tools = tools.clone();
+    }
+
+    fn set_out(&mut self, tools: &Tools, job: Job) {
+        let (tools, action) = (tools.clone(), job.action());
         tools.session.tasks().clear();
         tools.tell(Message::Began(action));
-        let task = tokio::spawn(async move { guarded(&tools, action).await });
+        let task = tokio::spawn(async move { guarded(&tools, &job).await });
         self.under_way = Some((action, task));
     }
 
@@ -96,16 +116,14 @@ impl Work {
     /// Ends what is under way and gives all traffic back to dr.
     pub async fn retreat(&mut self, tools: &Tools) {
         self.stop(tools).await;
-        let tools = tools.clone();
-        tools.tell(Message::Began(Action::Retreat));
-        let task = tokio::spawn(async move { guarded(&tools, Action::Retreat).await });
-        self.under_way = Some((Action::Retreat, task));
+        self.set_out(tools, Job::Action(Action::Retreat));
     }
 }
 
 /// Carries an action out; should the program itself break off in it, the screen says so and stays of use.
-async fn guarded(tools: &Tools, action: Action) {
-    let work = AssertUnwindSafe(carry_out(tools, action)).catch_unwind();
+async fn guarded(tools: &Tools, job: &Job) {
+    let action = job.action();
+    let work = AssertUnwindSafe(carry_out(tools, job)).catch_unwind();
     if work.await.is_ok() {
         return;
     }
@@ -120,10 +138,16 @@ async fn guarded(tools: &Tools, action: Action) {
     tools.tell(Message::Ended(Ended { action, exit, trouble, seq: tools.seq() }));
 }
 
-async fn carry_out(tools: &Tools, action: Action) {
+async fn carry_out(tools: &Tools, job: &Job) {
+    let action = job.action();
     let judged = |error: &SessionError| (tools.judge)(error).0;
     let mut unheard = |_: crate::guide::Told<'_>| {};
-    let work = perform(&tools.session, action, &mut unheard);
+    let work = async {
+        match job {
+            Job::Action(action) => perform(&tools.session, *action, &mut unheard).await,
+            Job::Checkpoint(name) => Ok(Performed::Checkpointed(tools.session.checkpoint(name).await?)),
+        }
+    };
     let mut ended = tools.session.recorded(action.name(), work, judged).await;
     if action == Action::Retreat && matches!(ended, Err(SessionError::Journal(_))) {
         // A retreat needs nothing, not even a journal.

@@ -7,7 +7,7 @@ use serde_json::json;
 use super::{Ended, open, print, recorded};
 use crate::cli::args::Global;
 use crate::cli::output;
-use crate::session::Action;
+use crate::session::{Action, CheckpointOutcome};
 
 pub async fn run(profile: &Path, name: &str, global: &Global) -> Ended {
     let session = open(profile, global, Default::default(), Default::default())?;
@@ -22,13 +22,16 @@ pub async fn run(profile: &Path, name: &str, global: &Global) -> Ended {
                 "stores": output::stores_json(&outcome.stores),
             })
         },
-        || {
-            output::stores_table(&outcome.stores)
-                + &match &outcome.folder {
-                    Some(folder) => format!("in step; kept in {}\n", folder.display()),
-                    None => "the sides are not in step: no checkpoint was kept\n".to_owned(),
-                }
-        },
+        || text(&outcome),
     )?;
     Ok(exit)
+}
+
+/// What a checkpoint came to, for people.
+pub fn text(outcome: &CheckpointOutcome) -> String {
+    let end = match &outcome.folder {
+        Some(folder) => format!("in step; kept in {}\n", folder.display()),
+        None => "the sides are not in step: no checkpoint was kept\n".to_owned(),
+    };
+    output::stores_table(&outcome.stores) + &end
 }

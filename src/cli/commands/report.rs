@@ -1,7 +1,7 @@
 //! `failback report`.
 
-use std::fs::{File, Permissions};
-use std::io::{BufRead, BufReader, BufWriter, Write};
+use std::fs::Permissions;
+use std::io::{self, BufWriter, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -13,16 +13,11 @@ use crate::cli::SystemClock;
 use crate::cli::args::{Global, ReportFormat, ReportOptions};
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::output::tell;
-use crate::compare::Comparison;
-use crate::diff::DeltaLine;
+use crate::guide::{ReportError, ReportForm, Subject, write_report};
 use crate::journal::Journal;
 use crate::model::Clock;
 use crate::profile::Profile;
-use crate::report::{
-    DeltaTable, Disclosure, KEPT_LISTED_MAX, KeyDisplay, ReportContext, ValueDisplay, disclose, html, json, junit,
-    markdown,
-};
-use crate::session::{Exhibits, Fates, SessionState, ValuesWanted, delta_file, newest_kept};
+use crate::report::{Disclosure, KeyDisplay, ValueDisplay};
 
 pub fn run(path: &Path, options: &ReportOptions, global: &Global) -> Ended {
     let format = format_of(options, global)?;
@@ -30,17 +25,19 @@ pub fn run(path: &Path, options: &ReportOptions, global: &Global) -> Ended {
     require_known_stores(&profile, global)?;
     let folder = session_folder(&profile, global);
     let journal = Journal::read_only(&folder, Arc::new(SystemClock))?;
-    let state = SessionState::of(&journal)?;
     let mut output = Output::open(options)?;
-    match format {
-        ReportFormat::Csv => match write_delta(&mut output, &journal, &state, disclosure(options), global) {
-            Err(failure) if failure.exit == Exit::Done => return Ok(Exit::Done),
-            written => written?,
-        },
-        format => {
-            let text = text(format, &journal, state, (&profile, path, &folder), disclosure(options))?;
-            output.write(text.as_bytes())?;
-        }
+    let subject = Subject {
+        journal: &journal,
+        profile: &profile,
+        profile_file: path,
+        stores: &global.stores,
+        now: SystemClock.now(),
+    };
+    match write_report(form_of(format), &subject, disclosure(options), output.writer()) {
+        // A reader of stdout that has gone away (`| head`) is no failure.
+        Err(ReportError::Write(error)) if error.kind() == io::ErrorKind::BrokenPipe => return Ok(Exit::Done),
+        Err(ReportError::Write(error)) => return Err(unwritten(options, error)),
+        written => written?,
     }
     output.end(global)?;
     Ok(Exit::Done)
@@ -84,88 +81,36 @@ fn disclosure(options: &ReportOptions) -> Disclosure {
     }
 }
 
-fn text(
-    format: ReportFormat,
-    journal: &Journal,
-    mut state: SessionState,
-    (profile, file, folder): (&Profile, &Path, &Path),
-    disclosure: Disclosure,
-) -> Result<String, Failure> {
-    let kept = newest_kept(journal, KEPT_LISTED_MAX)?;
-    let wanted = match disclosure.values {
-        ValueDisplay::Shown => ValuesWanted::Yes,
-        ValueDisplay::Masked => ValuesWanted::No,
-    };
-    let exhibits = Exhibits::read(journal, profile, &state, [&kept.held, &kept.accepted], wanted)?;
-    let file = file.display().to_string();
-    let context = ReportContext::of(profile, &file, folder, SystemClock.now(), kept);
-    let mut context = context.with_exhibits(exhibits, disclosure);
-    disclose(&mut state, &mut context);
-    Ok(match format {
-        ReportFormat::Html => html(&state, &context),
-        ReportFormat::Json => format!("{}\n", json(&state, &context)),
-        ReportFormat::Junit => junit(&state, &context).map_err(|error| Failure::plain(Exit::Incomplete, error))? + "\n",
-        ReportFormat::Md | ReportFormat::Csv => markdown(&state, &context),
-    })
-}
-
-/// Streams the newest delta of every chosen store.
-fn write_delta(
-    output: &mut Output,
-    journal: &Journal,
-    state: &SessionState,
-    disclosure: Disclosure,
-    global: &Global,
-) -> Result<(), Failure> {
-    let fates = Fates::read(journal)?;
-    let mut table = DeltaTable::new(output.writer(), disclosure).map_err(broken)?;
-    for (store, (_, comparison)) in state.newest_comparisons() {
-        if global.stores.is_empty() || global.stores.contains(&store.0) {
-            let path = delta_file(journal.folder(), comparison);
-            write_store(&mut table, &fates, &path, comparison)?;
-        }
-    }
-    table.end().map_err(broken)
-}
-
-fn write_store<W: Write>(
-    table: &mut DeltaTable<W>,
-    fates: &Fates<'_>,
-    path: &Path,
-    comparison: &Comparison,
-) -> Result<(), Failure> {
-    let unreadable = |why: String| {
-        let error = format!("the delta of store {} in {} {why}", comparison.store, path.display());
-        Failure::hinted(Exit::Incomplete, error, "run failback diff, which writes it anew, and then the report")
-    };
-    let file = File::open(path).map_err(|error| unreadable(format!("cannot be read: {error}")))?;
-    let mut lines = 0;
-    for line in BufReader::new(file).lines() {
-        let line = line.map_err(|error| unreadable(format!("cannot be read: {error}")))?;
-        let line: DeltaLine =
-            serde_json::from_str(&line).map_err(|error| unreadable(format!("is damaged: {error}")))?;
-        let key = line.key().map_err(|error| unreadable(format!("is damaged: {error}")))?;
-        table.add(&line, &fates.of(&line, &key)?).map_err(broken)?;
-        lines += 1;
-    }
-    let counted = comparison.verdicts.differing();
-    match lines == counted {
-        true => Ok(()),
-        false => Err(unreadable(format!("has {lines} lines, and the comparison counted {counted}"))),
+fn form_of(format: ReportFormat) -> ReportForm {
+    match format {
+        ReportFormat::Html => ReportForm::Html,
+        ReportFormat::Md => ReportForm::Markdown,
+        ReportFormat::Json => ReportForm::Json,
+        ReportFormat::Junit => ReportForm::Junit,
+        ReportFormat::Csv => ReportForm::Csv,
     }
 }
 
-/// A reader of stdout that has gone away (`| head`) is no failure.
-fn broken(error: csv::Error) -> Failure {
-    match error.into_kind() {
-        csv::ErrorKind::Io(error) if error.kind() == std::io::ErrorKind::BrokenPipe => {
-            Failure::plain(Exit::Done, error)
-        }
-        csv::ErrorKind::Io(error) => {
-            let error = format!("cannot write the table: {error}");
+fn unwritten(options: &ReportOptions, error: io::Error) -> Failure {
+    match &options.output {
+        Some(path) => unwritable(path, error),
+        None => {
+            let error = format!("cannot write the report: {error}");
             Failure::hinted(Exit::Incomplete, error, "make room, then run failback report again")
         }
-        other => Failure::plain(Exit::Incomplete, format!("{other:?}")),
+    }
+}
+
+impl From<ReportError> for Failure {
+    fn from(error: ReportError) -> Failure {
+        match error {
+            ReportError::Session(error) => error.into(),
+            error @ ReportError::Delta { .. } => {
+                let hint = "run failback diff, which writes it anew, and then the report";
+                Failure::hinted(Exit::Incomplete, error, hint)
+            }
+            error @ ReportError::Write(_) => Failure::plain(Exit::Incomplete, error),
+        }
     }
 }
 
@@ -190,13 +135,6 @@ impl Output {
         match self {
             Output::Stdout(stdout) => stdout,
             Output::File(_, draft) => draft,
-        }
-    }
-
-    fn write(&mut self, bytes: &[u8]) -> Result<(), Failure> {
-        match self {
-            Output::Stdout(stdout) => printed(stdout.write_all(bytes)),
-            Output::File(path, draft) => draft.write_all(bytes).map_err(|error| unwritable(path, error)),
         }
     }
 

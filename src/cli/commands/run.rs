@@ -6,7 +6,8 @@ use std::sync::Arc;
 use serde_json::{Value as Json, json};
 
 use super::{
-    Ended, check, confirm, cutover, diff, load, open, open_with, plan, print, replay, session_folder, undo, verify,
+    Ended, check, checkpoint, confirm, cutover, diff, load, open, open_with, plan, print, replay, session_folder, undo,
+    verify,
 };
 use crate::cli::args::Global;
 use crate::cli::exit::{Exit, Failure};
@@ -116,6 +117,7 @@ impl Listener for Teller {
     fn ended(&mut self, _action: Action, performed: &Performed) {
         self.say(&match performed {
             Performed::Checked(outcome) => check::text(outcome),
+            Performed::Checkpointed(outcome) => checkpoint::text(outcome),
             Performed::Compared(outcome) => diff::text(outcome),
             Performed::Planned(outcome) => plan::text(outcome),
             Performed::Replayed(outcome) => replay::text(outcome),

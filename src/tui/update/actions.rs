@@ -1,7 +1,7 @@
 //! Beginning and ending what changes anything.
 
 use super::confirm;
-use crate::guide::Next;
+use crate::guide::{Next, ReportForm};
 use crate::model::Percent;
 use crate::report::{Customers, Standing};
 use crate::session::Action;
@@ -35,7 +35,7 @@ pub(super) fn ask_for(model: &mut Model, action: Action) -> Vec<Effect> {
         return refused;
     }
     match action {
-        Action::Report => return vec![Effect::Report],
+        Action::Report => return vec![Effect::Report(ReportForm::Html)],
         Action::Retreat => return retreat(model),
         _ => {}
     }
@@ -55,6 +55,21 @@ pub(super) fn ask_for(model: &mut Model, action: Action) -> Vec<Effect> {
             Vec::new()
         }
     }
+}
+
+/// Asks for the name of a checkpoint.
+pub(super) fn checkpoint(model: &mut Model) -> Vec<Effect> {
+    if let Some(refused) = refused_to_watcher(model) {
+        return refused;
+    }
+    match &model.running {
+        Some(running) => {
+            let words = format!("{} is under way: x stops it, then this can begin", running.action.name());
+            model.say(Tone::Warning, words);
+        }
+        None => model.dialog = Some(Dialog::Checkpoint(Default::default())),
+    }
+    Vec::new()
 }
 
 /// Ends what is running.

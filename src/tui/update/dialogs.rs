@@ -12,7 +12,7 @@ use crate::tui::state::{Confirm, Dialog, Model, Tone};
 pub(super) fn pressed(model: &mut Model, key: KeyEvent) -> Vec<Effect> {
     let Some(dialog) = model.dialog.take() else { return Vec::new() };
     // The lever that always works, unless a text is being typed.
-    let typing = matches!(dialog, Dialog::Confirm(_) | Dialog::Palette(..) | Dialog::Find(_));
+    let typing = matches!(dialog, Dialog::Confirm(_) | Dialog::Palette(..) | Dialog::Find(_) | Dialog::Checkpoint(_));
     if key.code == KeyCode::Char('R') && !typing {
         return actions::retreat(model);
     }
@@ -25,6 +25,7 @@ pub(super) fn pressed(model: &mut Model, key: KeyEvent) -> Vec<Effect> {
         Dialog::Help(line) => scrolled(model, key, line, Dialog::Help),
         Dialog::Palette(input, at) => palette(model, input, at, key),
         Dialog::Find(input) => find(model, input, key),
+        Dialog::Checkpoint(input) => checkpoint(model, input, key),
         Dialog::DecideAll(items) => decide_all(model, items, key),
         Dialog::Decisions(at) => decisions(model, at, key),
         Dialog::Stages | Dialog::Trouble(_) => Vec::new(),
@@ -90,6 +91,15 @@ fn find(model: &mut Model, input: Input, key: KeyEvent) -> Vec<Effect> {
     (model.browser.cursor, model.browser.first, model.browser.total) = (0, 0, None);
     model.browser.rows.clear();
     browser::ask(model)
+}
+
+fn checkpoint(model: &mut Model, input: Input, key: KeyEvent) -> Vec<Effect> {
+    let name = input.value().trim().to_owned();
+    if key.code != KeyCode::Enter || name.is_empty() {
+        model.dialog = Some(Dialog::Checkpoint(typed(input, key)));
+        return Vec::new();
+    }
+    vec![Effect::Checkpoint(name)]
 }
 
 fn decide_all(model: &mut Model, items: u64, key: KeyEvent) -> Vec<Effect> {

@@ -56,7 +56,11 @@ fn what_changes_nothing_begins_at_once_and_what_does_asks_first() {
         // Without a certificate there is no cutover to confirm.
         (replayed(0).verified(17), ":cutover: return\n5\n", vec![]),
         (replayed(0), ":cutover: return\n5\n", vec![]),
-        (checked(), "w", vec![Effect::Report]),
+        (checked(), ":checkpoint\n2026-11-21\n", vec![Effect::Checkpoint("2026-11-21".into())]),
+        (checked(), ":checkpoint\n \n", vec![]),
+        (checked(), ":checkpoint\nname\x1b", vec![]),
+        (checked(), ":report as JUnit\n", vec![Effect::Report(crate::guide::ReportForm::Junit)]),
+        (checked(), "w", vec![Effect::Report(crate::guide::ReportForm::Html)]),
     ] {
         let mut model = after(&story, SIZE);
         let found = press(&mut model, keys);

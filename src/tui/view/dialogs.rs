@@ -23,6 +23,7 @@ pub(super) fn draw(frame: &mut Frame<'_>, model: &Model, dialog: &Dialog) {
         Dialog::Help(line) => help(frame, model, *line),
         Dialog::Palette(input, at) => palette(frame, model, input, *at),
         Dialog::Find(input) => find(frame, model, input),
+        Dialog::Checkpoint(input) => checkpoint(frame, model, input),
         Dialog::DecideAll(items) => decide_all(frame, model, *items),
         Dialog::Decisions(at) => decisions(frame, model, *at),
         Dialog::Trouble(trouble) => failed(frame, model, trouble),
@@ -167,6 +168,15 @@ fn palette(frame: &mut Frame<'_>, model: &Model, input: &Input, at: usize) {
 fn find(frame: &mut Frame<'_>, model: &Model, input: &Input) {
     let inner = window(frame, model, "Only keys that contain (Enter, Esc)", 1, model.theme.accent());
     typing(frame, inner, "/ ", input);
+}
+
+fn checkpoint(frame: &mut Frame<'_>, model: &Model, input: &Input) {
+    let words = "Both sides are read; while they are in step, what they hold is kept under this name, as the base of a \
+                 later failback. Nothing is written to them. Enter begins, Esc leaves it.";
+    let lines = paragraph(words, 0, inner_width(model), Style::new());
+    let inner = window(frame, model, "Name of the checkpoint", lines.len() as u16 + 1, model.theme.accent());
+    frame.render_widget(Paragraph::new(lines), Rect { height: inner.height.saturating_sub(1), ..inner });
+    typing(frame, Rect { y: inner.bottom().saturating_sub(1), height: 1, ..inner }, "> ", input);
 }
 
 fn decide_all(frame: &mut Frame<'_>, model: &Model, items: u64) {

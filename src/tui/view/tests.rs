@@ -276,6 +276,7 @@ fn dialogs() {
     golden("confirm-replay", |size| pressing(after(&planned(0), size), "n12\n"));
     golden("confirm-cutover", |size| pressing(after(&replayed(0).verified(0), size), ":cutover: return\n"));
     golden("confirm-retreat", |size| pressing(after(&replayed(0).verified(0), size), "R"));
+    golden("checkpoint", |size| pressing(after(&checked(), size), ":checkpoint\n2026"));
     golden("stages", |size| pressing(after(&planned(4), size), "i"));
     golden("help", |size| pressing(after(&checked(), size), "?"));
     golden("palette", |size| pressing(after(&checked(), size), ":re"));
