@@ -5,6 +5,7 @@
 //! to do about a difference.
 
 mod base;
+mod changes;
 mod read;
 mod settle;
 
@@ -16,6 +17,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 pub use base::{Base, BaseSummary};
+pub use changes::{CLOCK_PAD, ChangeEvidence};
 pub use read::{Progress, Quiet, Reading, read_side};
 
 use crate::diff::{BaseState, DeltaLine, HourCounts, JoinedBucket, VerdictCounts, join};
@@ -177,7 +179,7 @@ pub async fn compare(
     progress: &dyn Progress,
 ) -> Result<Comparison, CompareError> {
     let store = &pair.id;
-    let sides = 2 + usize::from(matches!(base, Base::Store(_)));
+    let sides = 2 + base.readings();
     let budget = settings.memory_bytes / sides;
     let (primary, dr) = futures_util::try_join!(
         read_side(pair.primary.as_ref(), Side::Primary, budget, settings, clock, progress),
@@ -206,7 +208,7 @@ pub async fn compare(
             outputs.write(store, first + offset, &bucket, &lines)?;
         }
     }
-    base_buckets.prove_read(store, &outputs.base_roots, outputs.base_items)?;
+    base_buckets.prove_read(store, &outputs.base_roots, outputs.base_read)?;
     let comparison = outputs.finish(pair, &primary, &dr, base_buckets.summary())?;
     Ok(Comparison { not_checked: not_checked(pair), ..comparison })
 }
@@ -224,6 +226,7 @@ struct BucketPair {
     primary: Bucket,
     dr: Bucket,
     base_root: Digest,
+    base_read: u64,
     joined: JoinedBucket,
 }
 
@@ -241,10 +244,12 @@ fn join_buckets(
         .map(|index| {
             let primary = primary.buckets.read(index).map_err(sink)?;
             let dr = dr.buckets.read(index).map_err(sink)?;
-            let base = base.leaves(store, index)?;
-            let joined = join(&primary, &dr, base.as_deref());
-            let base_root = bucket_root(base.as_deref().unwrap_or_default());
-            Ok(BucketPair { primary, dr, base_root, joined })
+            let base = base.bucket(store, index, &primary.leaves)?;
+            let mut joined = join(&primary, &dr, base.leaves.as_deref());
+            for candidate in joined.candidates.iter_mut().filter(|_| !base.told.is_empty()) {
+                candidate.base = base.state_of(&candidate.key);
+            }
+            Ok(BucketPair { primary, dr, base_root: base.root, base_read: base.items, joined })
         })
         .collect()
 }
@@ -259,6 +264,7 @@ struct Outputs {
     verdicts: VerdictCounts,
     hours: Option<HourCounts>,
     base_items: u64,
+    base_read: u64,
     base_roots: Box<[Digest; BUCKETS]>,
 }
 
@@ -279,6 +285,7 @@ impl Outputs {
             verdicts: VerdictCounts::default(),
             hours: settings.hours_since.map(HourCounts::since),
             base_items: 0,
+            base_read: 0,
             base_roots: Box::new([bucket_root(&[]); BUCKETS]),
         })
     }
@@ -294,6 +301,7 @@ impl Outputs {
         self.primary.write(index, &bucket.primary.leaves).map_err(manifest)?;
         self.dr.write(index, &bucket.dr.leaves).map_err(manifest)?;
         self.base_items += bucket.joined.base_items;
+        self.base_read += bucket.base_read;
         self.base_roots[index] = bucket.base_root;
         self.verdicts.add(Verdict::Unchanged, bucket.joined.unchanged + lines.unchanged);
         self.verdicts.add(Verdict::Converged, bucket.joined.converged + lines.converged);

@@ -142,6 +142,9 @@ async fn check_sides(store: &StoreProfile, sides: Sides, outcome: &mut CheckOutc
     if let Some(Err(error)) = &sides.base {
         outcome.tell(&subject(Side::Base), error, Some(error.kind));
     }
+    if let Err(error) = &sides.changes {
+        outcome.tell(&format!("{} changes", store.name), error, Some(error.kind));
+    }
     let Ok(pair) = sides.pair(StoreId(store.name.clone())) else { return found };
     if let Err(error) = require_distinct(&pair).await {
         outcome.tell_session(&store.name, &error);

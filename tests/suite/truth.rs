@@ -62,6 +62,7 @@ impl World {
             primary: Arc::new(Faulty::new(primary, on_primary.clone())),
             dr: Arc::new(Faulty::new(self.dr_store(), on_dr.clone())),
             base: None,
+            changes: Default::default(),
         }
     }
 
