@@ -100,23 +100,32 @@ pub async fn open_base(
             Span::Incremental(window) => logs.push(Arc::new(incremental::IncrementalExport { export, window })),
         }
     }
+    let (full, since, as_of) = joined(full, logs, |export| export.url.as_str())?;
+    Ok(BaseStore { store: Arc::new(full::FullExport(full)), as_of: Some(as_of), since, kind: BaseStoreKind::Export })
+}
+
+/// The one FULL export, what leads on from it, and the instant that leads to.
+fn joined<F>(
+    full: Vec<(F, Timestamp)>,
+    logs: Vec<Arc<dyn ChangeLog>>,
+    name: impl Fn(&F) -> &str,
+) -> Result<(F, ChangeChain, Timestamp)> {
     let unfit = |what: String| StoreError::new(ErrorKind::Unfit, what);
     let one = <[_; 1]>::try_from(full);
     let [(full, at)] = one.map_err(|all| {
         unfit(format!("a base is one FULL export and INCREMENTAL ones that follow it; {} are FULL", all.len()))
     })?;
     let since = ChangeChain::new(logs)?;
-    if let Some(window) = since.window() {
-        if window.from > at {
-            let names = format!("{} and {}", full.url, since.logs()[0].name());
-            return Err(unfit(format!("nothing tells what changed from {at} to {}: between {names}", window.from)));
-        }
-        if window.to <= at {
-            return Err(unfit(format!("the incremental exports end at {}, before {} at {at}", window.to, full.url)));
-        }
+    let Some(window) = since.window() else { return Ok((full, since, at)) };
+    if window.from > at {
+        let names = format!("{} and {}", name(&full), since.logs()[0].name());
+        return Err(unfit(format!("nothing tells what changed from {at} to {}: between {names}", window.from)));
     }
-    let as_of = since.window().map_or(at, |window| window.to);
-    Ok(BaseStore { store: Arc::new(full::FullExport(full)), as_of: Some(as_of), since, kind: BaseStoreKind::Export })
+    if window.to <= at {
+        let what = format!("the incremental exports end at {}, before {} at {at}", window.to, name(&full));
+        return Err(unfit(what));
+    }
+    Ok((full, since, window.to))
 }
 
 /// Opens the INCREMENTAL exports of one side, which must follow one another without a gap.
