@@ -186,6 +186,14 @@ impl BaseBuckets {
         }
     }
 
+    /// What the logs of changes tell, where the base rests on them.
+    pub(super) fn evidence(&self) -> Option<&EvidenceBuckets> {
+        match self {
+            BaseBuckets::Changes { evidence, .. } => Some(evidence),
+            _ => None,
+        }
+    }
+
     /// Makes sure that what was read of a manifest is all of it.
     pub(super) fn prove_read(
         &self,

@@ -65,6 +65,18 @@ impl ChangeEvidence {
         self.at
     }
 
+    /// What a comparison of only the changed keys rests on; `None` where the changes of a side are not there.
+    pub(super) fn rests_on(&self) -> Option<String> {
+        let (primary, dr) = (self.changes.primary.window()?, self.changes.dr.window()?);
+        Some(format!(
+            "both sides being alike at {} in all that neither wrote from then on, nothing writing the primary after {}, and \
+             what dr took after {} being found by a later pass",
+            primary.from.max(dr.from),
+            primary.to,
+            dr.to
+        ))
+    }
+
     /// Reads every log.
     pub(super) async fn read(
         &self,

@@ -6,6 +6,7 @@
 
 mod base;
 mod changes;
+mod narrow;
 mod read;
 mod settle;
 
@@ -18,6 +19,7 @@ use serde::{Deserialize, Serialize};
 
 pub use base::{Base, BaseSummary};
 pub use changes::{CLOCK_PAD, ChangeEvidence};
+pub use narrow::{Narrowed, compare_changed};
 pub use read::{Progress, Quiet, Reading, read_side};
 
 use crate::diff::{BaseState, DeltaLine, HourCounts, JoinedBucket, VerdictCounts, join};
@@ -95,6 +97,9 @@ pub struct Comparison {
     pub manifests: PathBuf,
     /// What this kind of store's comparison does not look at.
     pub not_checked: Vec<String>,
+    /// Where not everything was read: what it rests on. It then says nothing of parity.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub narrowed: Option<Narrowed>,
 }
 
 impl Comparison {
@@ -103,9 +108,9 @@ impl Comparison {
         self.primary.read_until.max(self.dr.read_until)
     }
 
-    /// Whether both sides are the same, by root.
+    /// Whether both sides were read in full and are the same, by root.
     pub fn at_parity(&self) -> bool {
-        self.primary.root == self.dr.root && self.verdicts.differing() == 0
+        self.narrowed.is_none() && self.primary.root == self.dr.root && self.verdicts.differing() == 0
     }
 }
 
@@ -186,13 +191,27 @@ pub async fn compare(
         read_side(pair.dr.as_ref(), Side::Dr, budget, settings, clock, progress),
     )?;
     let base_buckets = base.read(store, budget, settings, clock, progress).await?;
+    joined(pair, (primary, dr), Arc::new(base_buckets), None, settings, clock).await
+}
+
+/// Joins what was read of both sides and the base, and writes what came of it.
+async fn joined(
+    pair: &StorePair,
+    (primary, dr): (Reading, Reading),
+    base_buckets: Arc<base::BaseBuckets>,
+    narrowed: Option<Narrowed>,
+    settings: &Settings,
+    clock: &dyn Clock,
+) -> Result<Comparison, CompareError> {
+    let store = &pair.id;
+    let only_changed = narrowed.is_some();
     let mut outputs = Outputs::create(store, settings)?;
-    let (primary, dr, base_buckets) = (Arc::new(primary), Arc::new(dr), Arc::new(base_buckets));
+    let (primary, dr) = (Arc::new(primary), Arc::new(dr));
     for first in (0..BUCKETS).step_by(BUCKETS_AT_ONCE) {
         let joined = {
             let (primary, dr, base) = (primary.clone(), dr.clone(), base_buckets.clone());
             let store = store.clone();
-            tokio::task::spawn_blocking(move || join_buckets(&store, first, &primary, &dr, &base))
+            tokio::task::spawn_blocking(move || join_buckets(&store, first, (&primary, &dr), &base, only_changed))
                 .await
                 .expect("joining buckets does not panic")?
         };
@@ -210,7 +229,14 @@ pub async fn compare(
     }
     base_buckets.prove_read(store, &outputs.base_roots, outputs.base_read)?;
     let comparison = outputs.finish(pair, &primary, &dr, base_buckets.summary())?;
-    Ok(Comparison { not_checked: not_checked(pair), ..comparison })
+    let mut not_checked = not_checked(pair);
+    not_checked.extend(narrowed.iter().map(|narrowed| {
+        format!(
+            "all but {} keys that the changes of either side name; this rests on {}",
+            narrowed.keys, narrowed.rests_on
+        )
+    }));
+    Ok(Comparison { not_checked, narrowed, ..comparison })
 }
 
 /// What neither side, or either of them, was looked at for.
@@ -233,9 +259,9 @@ struct BucketPair {
 fn join_buckets(
     store: &StoreId,
     first: usize,
-    primary: &Reading,
-    dr: &Reading,
+    (primary, dr): (&Reading, &Reading),
     base: &base::BaseBuckets,
+    only_changed: bool,
 ) -> Result<Vec<BucketPair>, CompareError> {
     use rayon::prelude::*;
     let sink = |source| CompareError::Sink { store: store.clone(), source };
@@ -244,7 +270,10 @@ fn join_buckets(
         .map(|index| {
             let primary = primary.buckets.read(index).map_err(sink)?;
             let dr = dr.buckets.read(index).map_err(sink)?;
-            let base = base.bucket(store, index, &primary.leaves)?;
+            let keys =
+                base.evidence().filter(|_| only_changed).map(|evidence| evidence.keys(store, index)).transpose()?;
+            let mut base = base.bucket(store, index, &primary.leaves)?;
+            keys.iter().for_each(|keys| base.restrict(keys));
             let mut joined = join(&primary, &dr, base.leaves.as_deref());
             for candidate in joined.candidates.iter_mut().filter(|_| !base.told.is_empty()) {
                 candidate.base = base.state_of(&candidate.key);
@@ -363,6 +392,7 @@ impl Outputs {
             delta: self.delta_path,
             manifests: self.manifests,
             not_checked: Vec::new(),
+            narrowed: None,
         })
     }
 }

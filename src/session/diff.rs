@@ -3,11 +3,11 @@
 use serde::Serialize;
 
 use super::{Result, Session, SessionError};
-use crate::compare::{Base, ChangeEvidence, Comparison, compare};
+use crate::compare::{Base, ChangeEvidence, Comparison, compare, compare_changed};
 use crate::digest::manifest::Manifest;
 use crate::journal::Event;
 use crate::model::{Side, Timestamp};
-use crate::profile::{BaseProfile, StoreProfile};
+use crate::profile::{BaseProfile, ReadScope, StoreProfile};
 use crate::store::{BaseStoreKind, StorePair};
 
 /// What a diff found.
@@ -36,7 +36,7 @@ impl Session {
         let mut outcome = DiffOutcome { stores: Vec::new(), base_age_seconds: Vec::new() };
         for store in self.chosen() {
             let pair = self.pair(store).await?;
-            let comparison = self.compare(store, &pair, "diff").await?;
+            let comparison = self.compare(store, &pair, store.changes.read).await?;
             let as_of = comparison.base.as_ref().and_then(|base| base.as_of);
             outcome.base_age_seconds.push(self.base_age_seconds(as_of));
             outcome.stores.push(comparison);
@@ -45,14 +45,22 @@ impl Session {
     }
 
     /// Compares one store with its base, and records the comparison.
-    pub(super) async fn compare(&self, store: &StoreProfile, pair: &StorePair, by: &str) -> Result<Comparison> {
+    pub(super) async fn compare(&self, store: &StoreProfile, pair: &StorePair, scope: ReadScope) -> Result<Comparison> {
+        let by = "diff";
         self.require_same_shape(pair).await?;
         let base = self.with_changes(store, pair, self.base(store, pair)?)?;
         let mut settings = self.settings(store, by);
         let (journal, id) = (self.journal.clone(), pair.id.clone());
         settings.common_since = std::sync::Arc::new(move |key| Ok(journal.after_image(&id, key)?));
         let (clock, progress) = (self.around.clock.as_ref(), self.around.progress.as_ref());
-        let comparison = compare(pair, &base, &settings, clock, progress).await?;
+        let comparison = match scope {
+            ReadScope::All => compare(pair, &base, &settings, clock, progress).await?,
+            ReadScope::Changed => {
+                // The manifests of a comparison of everything are what an undo is proved by: they stay.
+                settings.manifests = self.folder().join("manifests").join("changed").join(&store.name);
+                compare_changed(pair, &base, &settings, clock, progress).await?
+            }
+        };
         let recorded = serde_json::to_value(&comparison).expect("a comparison has only string keys");
         self.journal.append(&[Event::Compared { by: by.to_owned(), comparison: recorded }])?;
         Ok(comparison)

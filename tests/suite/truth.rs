@@ -75,7 +75,13 @@ impl World {
     }
 
     pub fn pair(&self) -> StorePair {
-        StorePair { id: StoreId("orders".into()), primary: self.primary_store(), dr: self.dr_store(), base: None }
+        StorePair {
+            id: StoreId("orders".into()),
+            primary: self.primary_store(),
+            dr: self.dr_store(),
+            base: None,
+            changes: Default::default(),
+        }
     }
 
     fn settings(&self, name: &str) -> Settings {
