@@ -95,6 +95,29 @@ fn in_memory(id: StoreId, primary: &str, dr: &str, memory: &MemoryRegistry) -> S
     }
 }
 
+/// Connects one table of a store.
+///
+/// # Errors
+///
+/// As [`DynamoDbStore::connect`], and [`ErrorKind::Unfit`] for a store of another kind.
+pub(super) async fn connect_table(
+    profile: &Profile,
+    store: &StoreProfile,
+    side: Side,
+    clock: &Arc<dyn Clock>,
+) -> std::result::Result<DynamoDbStore, StoreError> {
+    let Resources::DynamoDb { primary, dr, version_attribute, .. } = &store.resources else {
+        return Err(StoreError::new(ErrorKind::Unfit, format!("store {} is no table", store.name)));
+    };
+    let (reached, table) = match side {
+        Side::Dr => (&profile.dr, dr),
+        Side::Primary | Side::Base => (&profile.primary, primary),
+    };
+    let id = StoreId(store.name.clone());
+    let connected = DynamoDbStore::connect(id, side, reached, &table.table, version_attribute.clone()).await?;
+    Ok(connected.with_clock(clock.clone()))
+}
+
 async fn dynamodb(id: StoreId, profile: &Profile, store: &StoreProfile, clock: &Arc<dyn Clock>) -> Sides {
     let Resources::DynamoDb { primary, dr, version_attribute, .. } = &store.resources else {
         unreachable!("called for DynamoDB stores only")

@@ -4,6 +4,7 @@
 //! is missing, damaged, filtered, of another table or in another format is an error. `DYNAMODB_JSON` is the only format.
 //! Nothing here decides what an export proves; that is for the comparison.
 
+mod bases;
 mod data;
 mod full;
 mod incremental;
@@ -11,14 +12,17 @@ mod item;
 mod manifest;
 mod objects;
 mod place;
+mod service;
 
 use std::sync::Arc;
 
 use futures_util::StreamExt;
 
+pub use self::bases::WINDOW_HOURS_MAX;
 use self::manifest::{DataFile, Span, Summary};
 use self::objects::{Bucket, Objects};
 pub use self::place::ExportPlace;
+pub use self::service::{ExportFound, ExportRequest, ExportState, ExportWanted, Recovery};
 use super::DynamoDbStore;
 use super::format::ItemFormat;
 use crate::model::{Identity, StoreId, Timestamp};
