@@ -158,8 +158,11 @@ pub enum Command {
         /// The profile
         profile: PathBuf,
         /// Its name, or a path
-        #[arg(long)]
-        name: String,
+        #[arg(long, required_unless_present = "rescue")]
+        name: Option<String>,
+        /// After a disaster: export what can still become a base of the DynamoDB tables, before it expires
+        #[command(flatten)]
+        rescue: Rescue,
     },
     /// Check a certificate by itself
     Certificate {
@@ -178,6 +181,29 @@ pub enum Command {
     },
     /// Print the manual page
     Man,
+}
+
+/// Options of a checkpoint that saves bases.
+#[derive(Debug, Clone, Args)]
+pub struct Rescue {
+    /// After a disaster: start the exports that save the bases of DynamoDB tables, or go on with those started
+    #[arg(long, conflicts_with = "name")]
+    pub rescue: bool,
+    /// Where exports go, in place of the profile's [rescue]
+    #[arg(long, value_name = "S3-URL", requires = "rescue", value_parser = s3_folder)]
+    pub to: Option<String>,
+    /// Wait until all exports have ended
+    #[arg(long, requires = "rescue")]
+    pub wait: bool,
+}
+
+/// `s3://bucket` or `s3://bucket/prefix`.
+fn s3_folder(url: &str) -> Result<String, String> {
+    let bucket = url.strip_prefix("s3://").map(|rest| rest.split('/').next().unwrap_or_default());
+    match bucket {
+        Some(bucket) if !bucket.is_empty() => Ok(url.to_owned()),
+        _ => Err("write s3://bucket or s3://bucket/prefix".to_owned()),
+    }
 }
 
 /// Options of init.

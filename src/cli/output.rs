@@ -60,17 +60,21 @@ pub fn stores_json(stores: &[Comparison]) -> Json {
     let store = |comparison: &Comparison| {
         let verdicts: serde_json::Map<String, Json> =
             comparison.verdicts.words().into_iter().map(|(word, count)| (word.to_owned(), json!(count))).collect();
-        json!({
+        let mut json = json!({
             "name": comparison.store,
             "kind": comparison.kind,
-            "complete": true,
+            "complete": comparison.narrowed.is_none(),
             "primary": side(&comparison.primary),
             "dr": side(&comparison.dr),
             "base": comparison.base.as_ref().map(|base| json!({"kind": base.kind, "items": base.items, "as_of": base.as_of})),
             "verdicts": verdicts,
             "delta": comparison.delta,
             "not_checked": comparison.not_checked,
-        })
+        });
+        if let Some(narrowed) = &comparison.narrowed {
+            json["narrowed"] = json!(narrowed);
+        }
+        json
     };
     Json::Array(stores.iter().map(store).collect())
 }

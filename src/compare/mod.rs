@@ -5,6 +5,8 @@
 //! to do about a difference.
 
 mod base;
+mod changes;
+mod narrow;
 mod read;
 mod settle;
 
@@ -16,6 +18,8 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 pub use base::{Base, BaseSummary};
+pub use changes::{CLOCK_PAD, ChangeEvidence};
+pub use narrow::{Narrowed, compare_changed};
 pub use read::{Progress, Quiet, Reading, TaskUnderWay, read_side};
 
 use crate::diff::{BaseState, DeltaLine, HourCounts, JoinedBucket, VerdictCounts, join};
@@ -93,6 +97,9 @@ pub struct Comparison {
     pub manifests: PathBuf,
     /// What this kind of store's comparison does not look at.
     pub not_checked: Vec<String>,
+    /// Where not everything was read: what it rests on. It then says nothing of parity.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub narrowed: Option<Narrowed>,
 }
 
 impl Comparison {
@@ -101,9 +108,9 @@ impl Comparison {
         self.primary.read_until.max(self.dr.read_until)
     }
 
-    /// Whether both sides are the same, by root.
+    /// Whether both sides were read in full and are the same, by root.
     pub fn at_parity(&self) -> bool {
-        self.primary.root == self.dr.root && self.verdicts.differing() == 0
+        self.narrowed.is_none() && self.primary.root == self.dr.root && self.verdicts.differing() == 0
     }
 }
 
@@ -177,20 +184,34 @@ pub async fn compare(
     progress: &dyn Progress,
 ) -> Result<Comparison, CompareError> {
     let store = &pair.id;
-    let sides = 2 + usize::from(matches!(base, Base::Store(_)));
+    let sides = 2 + base.readings();
     let budget = settings.memory_bytes / sides;
     let (primary, dr) = futures_util::try_join!(
         read_side(pair.primary.as_ref(), Side::Primary, budget, settings, clock, progress),
         read_side(pair.dr.as_ref(), Side::Dr, budget, settings, clock, progress),
     )?;
     let base_buckets = base.read(store, budget, settings, clock, progress).await?;
+    joined(pair, (primary, dr), Arc::new(base_buckets), None, settings, clock).await
+}
+
+/// Joins what was read of both sides and the base, and writes what came of it.
+async fn joined(
+    pair: &StorePair,
+    (primary, dr): (Reading, Reading),
+    base_buckets: Arc<base::BaseBuckets>,
+    narrowed: Option<Narrowed>,
+    settings: &Settings,
+    clock: &dyn Clock,
+) -> Result<Comparison, CompareError> {
+    let store = &pair.id;
+    let only_changed = narrowed.is_some();
     let mut outputs = Outputs::create(store, settings)?;
-    let (primary, dr, base_buckets) = (Arc::new(primary), Arc::new(dr), Arc::new(base_buckets));
+    let (primary, dr) = (Arc::new(primary), Arc::new(dr));
     for first in (0..BUCKETS).step_by(BUCKETS_AT_ONCE) {
         let joined = {
             let (primary, dr, base) = (primary.clone(), dr.clone(), base_buckets.clone());
             let store = store.clone();
-            tokio::task::spawn_blocking(move || join_buckets(&store, first, &primary, &dr, &base))
+            tokio::task::spawn_blocking(move || join_buckets(&store, first, (&primary, &dr), &base, only_changed))
                 .await
                 .expect("joining buckets does not panic")?
         };
@@ -206,9 +227,16 @@ pub async fn compare(
             outputs.write(store, first + offset, &bucket, &lines)?;
         }
     }
-    base_buckets.prove_read(store, &outputs.base_roots, outputs.base_items)?;
+    base_buckets.prove_read(store, &outputs.base_roots, outputs.base_read)?;
     let comparison = outputs.finish(pair, &primary, &dr, base_buckets.summary())?;
-    Ok(Comparison { not_checked: not_checked(pair), ..comparison })
+    let mut not_checked = not_checked(pair);
+    not_checked.extend(narrowed.iter().map(|narrowed| {
+        format!(
+            "all but {} keys that the changes of either side name; this rests on {}",
+            narrowed.keys, narrowed.rests_on
+        )
+    }));
+    Ok(Comparison { not_checked, narrowed, ..comparison })
 }
 
 /// What neither side, or either of them, was looked at for.
@@ -224,15 +252,16 @@ struct BucketPair {
     primary: Bucket,
     dr: Bucket,
     base_root: Digest,
+    base_read: u64,
     joined: JoinedBucket,
 }
 
 fn join_buckets(
     store: &StoreId,
     first: usize,
-    primary: &Reading,
-    dr: &Reading,
+    (primary, dr): (&Reading, &Reading),
     base: &base::BaseBuckets,
+    only_changed: bool,
 ) -> Result<Vec<BucketPair>, CompareError> {
     use rayon::prelude::*;
     let sink = |source| CompareError::Sink { store: store.clone(), source };
@@ -241,10 +270,15 @@ fn join_buckets(
         .map(|index| {
             let primary = primary.buckets.read(index).map_err(sink)?;
             let dr = dr.buckets.read(index).map_err(sink)?;
-            let base = base.leaves(store, index)?;
-            let joined = join(&primary, &dr, base.as_deref());
-            let base_root = bucket_root(base.as_deref().unwrap_or_default());
-            Ok(BucketPair { primary, dr, base_root, joined })
+            let keys =
+                base.evidence().filter(|_| only_changed).map(|evidence| evidence.keys(store, index)).transpose()?;
+            let mut base = base.bucket(store, index, &primary.leaves)?;
+            keys.iter().for_each(|keys| base.restrict(keys));
+            let mut joined = join(&primary, &dr, base.leaves.as_deref());
+            for candidate in joined.candidates.iter_mut().filter(|_| !base.told.is_empty()) {
+                candidate.base = base.state_of(&candidate.key);
+            }
+            Ok(BucketPair { primary, dr, base_root: base.root, base_read: base.items, joined })
         })
         .collect()
 }
@@ -264,6 +298,7 @@ struct Outputs {
     verdicts: VerdictCounts,
     hours: Option<HourCounts>,
     base_items: u64,
+    base_read: u64,
     base_roots: Box<[Digest; BUCKETS]>,
 }
 
@@ -284,6 +319,7 @@ impl Outputs {
             verdicts: VerdictCounts::default(),
             hours: settings.hours_since.map(HourCounts::since),
             base_items: 0,
+            base_read: 0,
             base_roots: Box::new([bucket_root(&[]); BUCKETS]),
         })
     }
@@ -299,6 +335,7 @@ impl Outputs {
         self.primary.write(index, &bucket.primary.leaves).map_err(manifest)?;
         self.dr.write(index, &bucket.dr.leaves).map_err(manifest)?;
         self.base_items += bucket.joined.base_items;
+        self.base_read += bucket.base_read;
         self.base_roots[index] = bucket.base_root;
         self.verdicts.add(Verdict::Unchanged, bucket.joined.unchanged + lines.unchanged);
         self.verdicts.add(Verdict::Converged, bucket.joined.converged + lines.converged);
@@ -358,6 +395,7 @@ impl Outputs {
             delta: self.delta_path,
             manifests: self.manifests,
             not_checked: Vec::new(),
+            narrowed: None,
         })
     }
 }

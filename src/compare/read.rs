@@ -110,6 +110,6 @@ pub async fn read_side(
     Ok(Reading { identity, buckets: sink.into_inner().finish(), read_from, read_until: clock.now() })
 }
 
-fn task_name(store: &StoreId, side: Side) -> String {
+pub(super) fn task_name(store: &StoreId, side: Side) -> String {
     format!("read {store} {side}")
 }

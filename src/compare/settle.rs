@@ -23,7 +23,7 @@ pub(super) struct Settled {
 }
 
 type Images = (Option<Item>, Option<Item>);
-type Patches = BTreeMap<Key, Option<Leaf>>;
+pub(super) type Patches = BTreeMap<Key, Option<Leaf>>;
 
 pub(super) async fn settle(
     pair: &StorePair,
@@ -203,7 +203,8 @@ fn changed_at(field: Option<&str>, verdict: Verdict, primary: &Option<Item>, dr:
     }
 }
 
-fn patch(leaves: &mut Vec<Leaf>, patches: Patches) {
+/// Puts leaves right: `None` takes one away.
+pub(super) fn patch(leaves: &mut Vec<Leaf>, patches: Patches) {
     if patches.is_empty() {
         return;
     }

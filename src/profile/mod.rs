@@ -5,6 +5,7 @@
 //! field.
 
 mod error;
+mod exports;
 mod read;
 mod same;
 mod schema;
@@ -40,6 +41,8 @@ pub struct Profile {
     pub cutover: Option<CutoverProfile>,
     /// Bounds on what this machine spends.
     pub machine: MachineProfile,
+    /// Where exports that save bases are written.
+    pub rescue: RescueProfile,
     /// The key that signs certificates; defaults to one made for the session.
     pub signing_key: Option<PathBuf>,
 }
@@ -125,6 +128,8 @@ pub struct StoreProfile {
     pub policy: PolicyProfile,
     /// Rates that must not be passed.
     pub limits: LimitsProfile,
+    /// What logs of changes tell, where there are any.
+    pub changes: ChangesProfile,
 }
 
 /// Both sides of one store.
@@ -227,6 +232,40 @@ pub enum BaseProfile {
     Database(String),
     /// The version history of a bucket.
     Versions,
+    /// Exports of a table to S3: a FULL one, and INCREMENTAL ones that follow it.
+    Exports(Vec<String>),
+}
+
+/// What changed on each side of a table, as INCREMENTAL exports of it tell.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct ChangesProfile {
+    /// Exports of the primary, from Tb to beyond T0.
+    pub primary: Vec<String>,
+    /// Exports of dr, from Tb on.
+    pub dr: Vec<String>,
+    /// What a diff and a plan read.
+    pub read: ReadScope,
+}
+
+/// What a diff and a plan read; a verification, a checkpoint and the pass under the freeze read everything.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum ReadScope {
+    /// Both sides in full.
+    #[default]
+    All,
+    /// Only the keys that the exports of both sides say were changed.
+    Changed,
+}
+
+/// Where exports that save bases are written, as `s3://bucket/prefix`.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct RescueProfile {
+    /// For exports of primary tables.
+    pub primary: Option<String>,
+    /// For exports of dr tables.
+    pub dr: Option<String>,
+    /// A KMS key that they are encrypted with.
+    pub kms_key: Option<String>,
 }
 
 /// How differences are decided.

@@ -11,7 +11,7 @@ use super::schema::{Asked, Rule};
 use super::table::{Reading, Table};
 use super::{
     CredentialsProfile, CutoverProfile, FreezeProfile, HealthProfile, MachineProfile, Profile, RecordProfile, Secret,
-    SideProfile, same, store,
+    SideProfile, exports, same, store,
 };
 use crate::model::Percent;
 
@@ -78,6 +78,7 @@ fn read(root: Table<'_>) -> Option<Profile> {
     let freeze = root.table("freeze").map(freeze);
     let cutover = root.table("cutover").and_then(cutover);
     let machine = root.table("machine").map(machine).unwrap_or_default();
+    let rescue = root.table("rescue").map(exports::rescue).unwrap_or_default();
     let reading = root.reading;
     root.finish();
     let (primary, dr) = (primary?, dr?);
@@ -85,7 +86,7 @@ fn read(root: Table<'_>) -> Option<Profile> {
         same::check(reading, &primary, &dr, &stores);
     }
     let stores = stores.into_iter().map(|(store, _)| store).collect();
-    Some(Profile { name, disaster_at, dr_as_of, primary, dr, stores, freeze, cutover, machine, signing_key })
+    Some(Profile { name, disaster_at, dr_as_of, primary, dr, stores, freeze, cutover, machine, rescue, signing_key })
 }
 
 fn stores(root: &Table<'_>) -> Vec<store::Placed> {

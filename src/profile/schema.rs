@@ -18,6 +18,7 @@ const EVERY_TABLE: &str = r#"
 freeze = {}
 cutover = { record = {}, health = {} }
 machine = {}
+rescue = {}
 primary = { endpoints = {}, credentials = {} }
 dr = { endpoints = {}, credentials = {} }
 "#;
@@ -201,12 +202,14 @@ fn described(path: &str, name: &str) -> Option<String> {
         "store.primary" | "store.dr" => "### Resources",
         "store.policy" => "### `policy`",
         "store.limits" => "### `limits`",
+        "store.changes" => "### `changes`",
         "store.base" => return None,
         _ => match path.split('.').next() {
             Some("store") => "## `[[store]]`",
             Some("freeze") => "## `[freeze]`",
             Some("cutover") => "## `[cutover]`",
             Some("machine") => "## `[machine]`",
+            Some("rescue") => "## `[rescue]`",
             _ => return None,
         },
     };

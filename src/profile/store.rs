@@ -2,12 +2,13 @@
 
 use std::ops::Range;
 
+use super::exports;
 use super::read::{check_name, narrow};
 use super::schema::Rule;
 use super::table::Table;
 use super::{
-    BaseProfile, BucketProfile, ConflictPolicy, DatabaseProfile, DeletePolicy, LimitsProfile, PolicyProfile, Resources,
-    StoreProfile, StrandedPolicy, TableProfile, TlsMode, UnattributedPolicy,
+    BaseProfile, BucketProfile, ChangesProfile, ConflictPolicy, DatabaseProfile, DeletePolicy, LimitsProfile,
+    PolicyProfile, Resources, StoreProfile, StrandedPolicy, TableProfile, TlsMode, UnattributedPolicy,
 };
 
 /// A store and where its parts stand.
@@ -61,6 +62,10 @@ pub(super) fn read(mut table: Table<'_>) -> Option<Placed> {
         check_newest(&table, policy, resources);
     }
     let limits = table.table("limits").map(limits).unwrap_or_default();
+    let changes = match kind {
+        Kind::DynamoDb => table.table("changes").map(exports::changes).unwrap_or_default(),
+        Kind::Memory | Kind::S3 | Kind::Postgres => ChangesProfile::default(),
+    };
     let places = Places {
         path: table.path.clone(),
         name: table.span_of("name"),
@@ -69,7 +74,7 @@ pub(super) fn read(mut table: Table<'_>) -> Option<Placed> {
         base: table.span_of("base"),
     };
     table.finish();
-    Some((StoreProfile { name, resources: resources?, base, policy, limits }, places))
+    Some((StoreProfile { name, resources: resources?, base, policy, limits, changes }, places))
 }
 
 fn resources(table: &Table<'_>, kind: Kind) -> Option<Resources> {
@@ -228,14 +233,24 @@ enum BaseWord {
 
 fn base_table(table: Table<'_>, kind: Kind) -> BaseProfile {
     table.rule(Rule::One(match kind {
-        Kind::DynamoDb => &["checkpoint", "table"],
+        Kind::DynamoDb => &["checkpoint", "table", "export"],
         Kind::Postgres => &["checkpoint", "database"],
         Kind::S3 | Kind::Memory => &["checkpoint"],
     }));
     table.rule(Rule::Only);
-    let given = table.known_texts(&["checkpoint", "table", "database", "export"]);
+    let exports = exports::places(&table, "export");
+    let given = table.known_texts(&["checkpoint", "table", "database"]);
     let mut base = BaseProfile::None;
     match given.as_slice() {
+        [] if !exports.is_empty() && kind == Kind::DynamoDb => base = BaseProfile::Exports(exports),
+        [] if table.has("export") && kind != Kind::DynamoDb => {
+            table.complain("export", "`export` is a base for kind dynamodb only", None);
+        }
+        // What is wrong with it is told already.
+        [] if table.has("export") => {}
+        given if table.has("export") => {
+            table.not_one(&["checkpoint", "table", "database", "export"], given.len() + 1);
+        }
         [("checkpoint", name)] => base = BaseProfile::Checkpoint(name.clone()),
         [("table", name)] if kind == Kind::DynamoDb => base = BaseProfile::Table(name.clone()),
         [("table", _)] => table.complain("table", "`table` is a base for kind dynamodb only", None),
@@ -246,12 +261,8 @@ fn base_table(table: Table<'_>, kind: Kind) -> BaseProfile {
             base = BaseProfile::Database(name.clone());
         }
         [("database", _)] => table.complain("database", "`database` is a base for kind postgres only", None),
-        [("export", _)] => {
-            let hint = "restore the export into a table and give { table = \"..\" }, or use a checkpoint";
-            table.complain("export", "an export as base is not supported yet", Some(hint));
-        }
         given => {
-            table.not_one(&["checkpoint", "table", "database"], given.len());
+            table.not_one(&["checkpoint", "table", "database", "export"], given.len());
         }
     }
     table.finish();

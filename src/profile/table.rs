@@ -355,6 +355,16 @@ impl<'a> Table<'a> {
         Some(texts)
     }
 
+    /// One string with something in it, or an array of them.
+    pub(super) fn text_or_texts(&self, name: &'static str) -> Option<Vec<(String, Range<usize>)>> {
+        self.note(name, Shape::FilledText);
+        self.note(name, Shape::Texts);
+        match self.value(name)?.get_ref() {
+            DeValue::Array(_) => self.texts(name),
+            _ => self.text(name).map(|text| vec![(text, self.span_of(name))]),
+        }
+    }
+
     /// A program and its arguments.
     pub(super) fn command(&self, name: &'static str) -> Option<Vec<String>> {
         self.texts(name).map(|texts| texts.into_iter().map(|(text, _)| text).collect())

@@ -173,6 +173,7 @@ fn comparison(differing: u64, until: Timestamp) -> Comparison {
         delta: ".failback/shop/delta/diff-orders.ndjson".into(),
         manifests: ".failback/shop/manifests/diff/orders".into(),
         not_checked: vec!["items that expired while they were read".into()],
+        narrowed: None,
     }
 }
 

@@ -2,11 +2,11 @@
 
 use serde::Serialize;
 
-use super::open::{Sides, open_sides};
+use super::open::{Sides, connect_table, open_sides};
 use super::{Result, Session, SessionError, require_distinct};
 use crate::journal::Event;
 use crate::model::{Identity, Side, StoreId};
-use crate::profile::StoreProfile;
+use crate::profile::{Resources, StoreProfile};
 use crate::store::aws::caller_account;
 use crate::store::{ErrorKind, Finding, Level, ReadStore, StorePair, compare_shapes};
 
@@ -88,6 +88,7 @@ impl Session {
             let sides = open_sides(&self.profile, store, &self.around).await;
             let found = check_sides(store, sides, &mut outcome).await;
             outcome.stores.push(found);
+            self.check_bases(store, &mut outcome).await;
         }
         if self.profile.cutover.is_some() {
             match self.weights().await {
@@ -99,6 +100,18 @@ impl Session {
         let findings = serde_json::to_value(&outcome.findings).expect("findings have only string keys");
         self.journal.append(&[Event::Checked { findings }])?;
         Ok(outcome)
+    }
+
+    /// Tells which bases of a table exist and when each expires. A side that cannot be reached is told already.
+    async fn check_bases(&self, store: &StoreProfile, outcome: &mut CheckOutcome) {
+        let Resources::DynamoDb { .. } = &store.resources else { return };
+        for side in [Side::Primary, Side::Dr] {
+            let reached = if side == Side::Primary { &self.profile.primary } else { &self.profile.dr };
+            if let Ok(table) = connect_table(&self.profile, store, side, &self.around.clock).await {
+                let found = table.check_bases(reached, self.dr_as_of(), self.around.clock.as_ref()).await;
+                outcome.findings.extend(found);
+            }
+        }
     }
 
     async fn check_accounts(&self, outcome: &mut CheckOutcome) {
@@ -141,6 +154,9 @@ async fn check_sides(store: &StoreProfile, sides: Sides, outcome: &mut CheckOutc
     }
     if let Some(Err(error)) = &sides.base {
         outcome.tell(&subject(Side::Base), error, Some(error.kind));
+    }
+    if let Err(error) = &sides.changes {
+        outcome.tell(&format!("{} changes", store.name), error, Some(error.kind));
     }
     let Ok(pair) = sides.pair(StoreId(store.name.clone())) else { return found };
     if let Err(error) = require_distinct(&pair).await {

@@ -3,12 +3,12 @@
 use serde::Serialize;
 
 use super::{Result, Session, SessionError};
-use crate::compare::{Base, Comparison, compare};
+use crate::compare::{Base, ChangeEvidence, Comparison, compare, compare_changed};
 use crate::digest::manifest::Manifest;
 use crate::journal::Event;
 use crate::model::{Side, Timestamp};
-use crate::profile::{BaseProfile, StoreProfile};
-use crate::store::StorePair;
+use crate::profile::{BaseProfile, ReadScope, StoreProfile};
+use crate::store::{BaseStoreKind, StorePair};
 
 /// What a diff found.
 #[derive(Debug, Clone, Serialize)]
@@ -36,7 +36,7 @@ impl Session {
         let mut outcome = DiffOutcome { stores: Vec::new(), base_age_seconds: Vec::new() };
         for store in self.chosen() {
             let pair = self.pair(store).await?;
-            let comparison = self.compare(store, &pair, "diff").await?;
+            let comparison = self.compare(store, &pair, store.changes.read).await?;
             let as_of = comparison.base.as_ref().and_then(|base| base.as_of);
             outcome.base_age_seconds.push(self.base_age_seconds(as_of));
             outcome.stores.push(comparison);
@@ -45,14 +45,22 @@ impl Session {
     }
 
     /// Compares one store with its base, and records the comparison.
-    pub(super) async fn compare(&self, store: &StoreProfile, pair: &StorePair, by: &str) -> Result<Comparison> {
+    pub(super) async fn compare(&self, store: &StoreProfile, pair: &StorePair, scope: ReadScope) -> Result<Comparison> {
+        let by = "diff";
         self.require_same_shape(pair).await?;
-        let base = self.base(store, pair)?;
+        let base = self.with_changes(store, pair, self.base(store, pair)?)?;
         let mut settings = self.settings(store, by);
         let (journal, id) = (self.journal.clone(), pair.id.clone());
         settings.common_since = std::sync::Arc::new(move |key| Ok(journal.after_image(&id, key)?));
         let (clock, progress) = (self.around.clock.as_ref(), self.around.progress.as_ref());
-        let comparison = compare(pair, &base, &settings, clock, progress).await?;
+        let comparison = match scope {
+            ReadScope::All => compare(pair, &base, &settings, clock, progress).await?,
+            ReadScope::Changed => {
+                // The manifests of a comparison of everything are what an undo is proved by: they stay.
+                settings.manifests = self.folder().join("manifests").join("changed").join(&store.name);
+                compare_changed(pair, &base, &settings, clock, progress).await?
+            }
+        };
         let recorded = serde_json::to_value(&comparison).expect("a comparison has only string keys");
         self.journal.append(&[Event::Compared { by: by.to_owned(), comparison: recorded }])?;
         Ok(comparison)
@@ -74,6 +82,15 @@ impl Session {
             return Err(refuse("the profile has no disaster_at, so the base's age cannot be judged".into()));
         }
         if let Some(base) = &pair.base {
+            if let (BaseStoreKind::Export, Some(as_of), Some(disaster)) =
+                (base.kind, base.as_of, self.profile.disaster_at)
+                && as_of > disaster
+            {
+                return Err(refuse(format!(
+                    "the export is of {as_of}, after the disaster at {disaster}: what never reached dr would look as if \
+                     both sides had it; take one from before it"
+                )));
+            }
             return Ok(Base::Store(base.clone()));
         }
         let BaseProfile::Checkpoint(name) = &store.base else { return Ok(Base::None) };
@@ -88,5 +105,21 @@ impl Session {
             ))),
             _ => Ok(Base::Manifest(manifest)),
         }
+    }
+
+    /// The base with what the changes of both sides tell on top of it.
+    fn with_changes(&self, store: &StoreProfile, pair: &StorePair, below: Base) -> Result<Base> {
+        if pair.changes.primary.is_empty() && pair.changes.dr.is_empty() {
+            return Ok(below);
+        }
+        let refuse =
+            |why: String| SessionError::Compare(crate::compare::CompareError::Base { store: pair.id.clone(), why });
+        let (Some(at), Some(disaster)) = (self.dr_as_of(), self.profile.disaster_at) else {
+            return Err(refuse("the profile has no disaster_at, so it cannot be told which changes count".into()));
+        };
+        let seconds = i64::try_from(store.policy.base_age_tolerance_seconds).unwrap_or(i64::MAX);
+        let tolerance = jiff::SignedDuration::from_secs(seconds);
+        let evidence = ChangeEvidence::new(pair.changes.clone(), at, disaster, tolerance).map_err(refuse)?;
+        Ok(Base::Changes { below: Box::new(below), evidence })
     }
 }

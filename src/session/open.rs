@@ -7,11 +7,12 @@ use super::{Result, SessionError, Surroundings};
 use crate::model::{Clock, Side, StoreId};
 use crate::profile::{BaseProfile, Profile, Resources, SideProfile, StoreProfile};
 use crate::store::dynamodb::DynamoDbStore;
+use crate::store::dynamodb::export::{ExportTables, open_base, open_changes};
 use crate::store::memory::{MemoryRegistry, MemoryStore};
 use crate::store::postgres::PostgresStore;
 use crate::store::s3::S3Store;
 use crate::store::wrap::{Jittered, Pace, Retries, Retrying, Throttled};
-use crate::store::{BaseStore, ReadStore, StoreError, StorePair, WriteStore};
+use crate::store::{BaseStore, ErrorKind, PairChanges, ReadStore, StoreError, StorePair, WriteStore};
 
 /// Tries of one operation before its error ends the command.
 const ATTEMPTS_MAX: u32 = 5;
@@ -23,13 +24,14 @@ pub(super) struct Sides {
     pub(super) primary: Opened<dyn WriteStore>,
     pub(super) dr: Opened<dyn ReadStore>,
     pub(super) base: Option<std::result::Result<BaseStore, StoreError>>,
+    pub(super) changes: std::result::Result<PairChanges, StoreError>,
 }
 
 impl Sides {
     /// The pair, or the first side's error.
     pub(super) fn pair(self, id: StoreId) -> std::result::Result<StorePair, StoreError> {
-        let Sides { primary, dr, base } = self;
-        Ok(StorePair { id, primary: primary?, dr: dr?, base: base.transpose()? })
+        let Sides { primary, dr, base, changes } = self;
+        Ok(StorePair { id, primary: primary?, dr: dr?, base: base.transpose()?, changes: changes? })
     }
 }
 
@@ -78,13 +80,42 @@ fn wrapped(sides: Sides, store: &StoreProfile, pace: &Arc<Pace>) -> Sides {
     Sides {
         primary: sides.primary.map(write),
         dr: sides.dr.map(read),
-        base: sides.base.map(|base| base.map(|base| BaseStore { store: read(base.store), as_of: base.as_of })),
+        base: sides.base.map(|base| base.map(|base| BaseStore { store: read(base.store.clone()), ..base })),
+        changes: sides.changes,
     }
 }
 
 fn in_memory(id: StoreId, primary: &str, dr: &str, memory: &MemoryRegistry) -> Sides {
     let store = |side, name| Arc::new(MemoryStore::new(id.clone(), side, memory.table(name)));
-    Sides { primary: Ok(store(Side::Primary, primary)), dr: Ok(store(Side::Dr, dr)), base: None }
+    Sides {
+        primary: Ok(store(Side::Primary, primary)),
+        dr: Ok(store(Side::Dr, dr)),
+        base: None,
+        changes: Ok(PairChanges::default()),
+    }
+}
+
+/// Connects one table of a store.
+///
+/// # Errors
+///
+/// As [`DynamoDbStore::connect`], and [`ErrorKind::Unfit`] for a store of another kind.
+pub(super) async fn connect_table(
+    profile: &Profile,
+    store: &StoreProfile,
+    side: Side,
+    clock: &Arc<dyn Clock>,
+) -> std::result::Result<DynamoDbStore, StoreError> {
+    let Resources::DynamoDb { primary, dr, version_attribute, .. } = &store.resources else {
+        return Err(StoreError::new(ErrorKind::Unfit, format!("store {} is no table", store.name)));
+    };
+    let (reached, table) = match side {
+        Side::Dr => (&profile.dr, dr),
+        Side::Primary | Side::Base => (&profile.primary, primary),
+    };
+    let id = StoreId(store.name.clone());
+    let connected = DynamoDbStore::connect(id, side, reached, &table.table, version_attribute.clone()).await?;
+    Ok(connected.with_clock(clock.clone()))
 }
 
 async fn dynamodb(id: StoreId, profile: &Profile, store: &StoreProfile, clock: &Arc<dyn Clock>) -> Sides {
@@ -98,13 +129,65 @@ async fn dynamodb(id: StoreId, profile: &Profile, store: &StoreProfile, clock: &
     let base = match &store.base {
         BaseProfile::Table(table) => {
             let base = connect(Side::Base, &profile.primary, &profile.dr, table).await;
-            Some(base.map(|base| BaseStore { as_of: base.restored_as_of(), store: base }))
+            Some(base.map(|base| BaseStore::restored(base.clone(), base.restored_as_of())))
         }
         _ => None,
     };
     let dr = connect(Side::Dr, &profile.dr, &profile.primary, &dr.table).await;
     let primary = connect(Side::Primary, &profile.primary, &profile.dr, &primary.table).await;
-    Sides { primary: primary.map(|side| side as _), dr: dr.map(|side| side as _), base }
+    let (base, changes) = match (&primary, &dr) {
+        (Ok(primary), Ok(dr)) => {
+            let exports = Exports { id: &id, profile, store, primary, dr };
+            (exports.base().await.or(base), exports.changes().await)
+        }
+        // That a side cannot be reached is told anyway, and exports are judged by the tables they are of.
+        _ => (base, Ok(PairChanges::default())),
+    };
+    Sides { primary: primary.map(|side| side as _), dr: dr.map(|side| side as _), base, changes }
+}
+
+/// The exports that a store's profile names.
+struct Exports<'a> {
+    id: &'a StoreId,
+    profile: &'a Profile,
+    store: &'a StoreProfile,
+    primary: &'a DynamoDbStore,
+    dr: &'a DynamoDbStore,
+}
+
+impl Exports<'_> {
+    /// The base, where it is made of exports; of either side, since both had it in common.
+    async fn base(&self) -> Option<std::result::Result<BaseStore, StoreError>> {
+        let BaseProfile::Exports(urls) = &self.store.base else { return None };
+        let tables = match ExportTables::of(&[self.primary, self.dr]).await {
+            Ok(tables) => tables,
+            Err(error) => return Some(Err(error)),
+        };
+        let opened = open_base(self.id, urls, &self.profile.primary, &tables).await;
+        let Err(error) = opened else { return Some(opened) };
+        // It may lie where only dr's credentials reach.
+        let by_dr = match error.kind {
+            ErrorKind::Denied | ErrorKind::Missing | ErrorKind::Unreachable => {
+                open_base(self.id, urls, &self.profile.dr, &tables).await.ok()
+            }
+            _ => None,
+        };
+        Some(by_dr.ok_or(error))
+    }
+
+    async fn changes(&self) -> std::result::Result<PairChanges, StoreError> {
+        let changes = &self.store.changes;
+        let mut opened = PairChanges::default();
+        if !changes.primary.is_empty() {
+            let tables = ExportTables::of(&[self.primary]).await?;
+            opened.primary = open_changes(self.id, &changes.primary, &self.profile.primary, &tables).await?;
+        }
+        if !changes.dr.is_empty() {
+            let tables = ExportTables::of(&[self.dr]).await?;
+            opened.dr = open_changes(self.id, &changes.dr, &self.profile.dr, &tables).await?;
+        }
+        Ok(opened)
+    }
 }
 
 async fn s3(id: StoreId, profile: &Profile, store: &StoreProfile) -> Sides {
@@ -113,13 +196,18 @@ async fn s3(id: StoreId, profile: &Profile, store: &StoreProfile) -> Sides {
     let base = match (&store.base, as_of) {
         (BaseProfile::Versions, Some(_)) => {
             let base = S3Store::connect(id.clone(), Side::Base, &profile.primary, primary, as_of).await;
-            Some(base.map(|base| BaseStore { store: Arc::new(base), as_of }))
+            Some(base.map(|base| BaseStore::restored(Arc::new(base), as_of)))
         }
         _ => None,
     };
     let dr = S3Store::connect(id.clone(), Side::Dr, &profile.dr, dr, None).await;
     let primary = S3Store::connect(id.clone(), Side::Primary, &profile.primary, primary, None).await;
-    Sides { primary: primary.map(|side| Arc::new(side) as _), dr: dr.map(|side| Arc::new(side) as _), base }
+    Sides {
+        primary: primary.map(|side| Arc::new(side) as _),
+        dr: dr.map(|side| Arc::new(side) as _),
+        base,
+        changes: Ok(PairChanges::default()),
+    }
 }
 
 async fn postgres(id: StoreId, profile: &Profile, store: &StoreProfile) -> Sides {
@@ -130,11 +218,16 @@ async fn postgres(id: StoreId, profile: &Profile, store: &StoreProfile) -> Sides
         BaseProfile::Database(database) => {
             let aside = primary.in_database(database);
             let base = PostgresStore::connect(id.clone(), Side::Base, &profile.primary, &aside, tables).await;
-            Some(base.map(|base| BaseStore { store: Arc::new(base), as_of: None }))
+            Some(base.map(|base| BaseStore::restored(Arc::new(base), None)))
         }
         _ => None,
     };
     let dr = PostgresStore::connect(id.clone(), Side::Dr, &profile.dr, dr, tables).await;
     let primary = PostgresStore::connect(id.clone(), Side::Primary, &profile.primary, primary, tables).await;
-    Sides { primary: primary.map(|side| Arc::new(side) as _), dr: dr.map(|side| Arc::new(side) as _), base }
+    Sides {
+        primary: primary.map(|side| Arc::new(side) as _),
+        dr: dr.map(|side| Arc::new(side) as _),
+        base,
+        changes: Ok(PairChanges::default()),
+    }
 }

@@ -10,12 +10,12 @@ use serde::{Deserialize, Serialize};
 use super::decided::Decided;
 use super::exhibits::newest_plans_in_full;
 use super::{Result, Session, SessionError};
-use crate::compare::Comparison;
+use crate::compare::{CompareError, Comparison};
 use crate::diff::DeltaLine;
 use crate::journal::{Journal, PlanWriter, StepRow, StepState};
-use crate::model::{Digest, Identity, StoreId, StoreKind, Verdict};
+use crate::model::{Digest, Identity, Side, StoreId, StoreKind, Verdict};
 use crate::plan::{Decision, Forecast, Kept, PlanCounts, Step, decide, forecast, limit_reasons};
-use crate::profile::{ConflictPolicy, StoreProfile};
+use crate::profile::{ConflictPolicy, ReadScope, StoreProfile};
 
 /// Why the base may be of another instant than Tb, and what it would then say of an item that one side changed.
 struct Doubt {
@@ -95,9 +95,10 @@ impl Session {
     /// [`SessionError`] when a store cannot be read in full or the plan not saved: then there is no new plan.
     pub async fn plan(&self) -> Result<PlanOutcome> {
         let mut comparisons = Vec::new();
+        let is_frozen = self.state()?.fence.is_some();
         for store in self.chosen() {
             let pair = self.pair(store).await?;
-            comparisons.push(self.compare(store, &pair, "diff").await?);
+            comparisons.push(self.compare(store, &pair, self.scope_of_plan(store, is_frozen)).await?);
         }
         let decided = Decided::proved(&self.journal)?;
         let record = self.journal.save_plan(|writer| {
@@ -123,6 +124,24 @@ impl Session {
         })
     }
 
+    /// What is read for a plan: everything before the first write, so that an undo can be proved, and once dr is frozen,
+    /// since nothing comes after that pass.
+    fn scope_of_plan(&self, store: &StoreProfile, is_frozen: bool) -> ReadScope {
+        let is_between = self.was_replayed(&StoreId(store.name.clone())) && !is_frozen;
+        if is_between { store.changes.read } else { ReadScope::All }
+    }
+
+    /// The items of both sides that limits are shares of; where not everything was read, as they were before the first
+    /// write.
+    fn items_of(&self, comparison: &Comparison) -> Result<(u64, u64)> {
+        if comparison.narrowed.is_none() {
+            return Ok((comparison.primary.items, comparison.dr.items));
+        }
+        let items = |side| self.baseline(&comparison.store, side).map(|manifest| manifest.header.items);
+        let both = items(Side::Primary).and_then(|primary| Ok((primary, items(Side::Dr)?)));
+        both.map_err(|source| SessionError::Compare(CompareError::Manifest { store: comparison.store.clone(), source }))
+    }
+
     fn plan_store(
         &self,
         profile: &StoreProfile,
@@ -130,11 +149,8 @@ impl Session {
         decided: &Decided,
         (writer, hasher): (&mut PlanWriter<'_>, &mut blake3::Hasher),
     ) -> Result<StorePlan> {
-        let mut counts = PlanCounts {
-            primary_items: comparison.primary.items,
-            dr_items: comparison.dr.items,
-            ..PlanCounts::default()
-        };
+        let (primary_items, dr_items) = self.items_of(comparison)?;
+        let mut counts = PlanCounts { primary_items, dr_items, ..PlanCounts::default() };
         let as_of = comparison.base.as_ref().and_then(|base| base.as_of);
         let base_age_seconds = self.base_age_seconds(as_of);
         let doubt = comparison.base.as_ref().and_then(|_| self.base_doubt(profile, base_age_seconds));

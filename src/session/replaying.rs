@@ -178,9 +178,9 @@ impl Session {
         self.folder().join("manifests/baseline").join(&store.0)
     }
 
-    /// The primary's manifest from before the first write of this session.
-    pub(super) fn baseline(&self, store: &StoreId) -> std::result::Result<Manifest, ManifestError> {
-        Manifest::open(&self.baseline_folder(store), Side::Primary)
+    /// A side's manifest from before the first write of this session.
+    pub(super) fn baseline(&self, store: &StoreId, side: Side) -> std::result::Result<Manifest, ManifestError> {
+        Manifest::open(&self.baseline_folder(store), side)
     }
 }
 

@@ -44,7 +44,7 @@ impl Session {
             let pair = self.pair(store).await?;
             let id = pair.id.clone();
             let damaged = |source| SessionError::Compare(CompareError::Manifest { store: id.clone(), source });
-            let baseline = self.baseline(&id).map_err(damaged)?;
+            let baseline = self.baseline(&id, Side::Primary).map_err(damaged)?;
             baseline.prove().map_err(damaged)?;
             let now = self.root_against(store, &pair, &baseline).await?;
             outcome.stores.push((pair.id.clone(), baseline.header.root, now));

@@ -6,6 +6,7 @@
 
 pub mod aws;
 mod body;
+mod changes;
 pub mod conformance;
 pub mod dynamodb;
 mod error;
@@ -22,6 +23,7 @@ use async_trait::async_trait;
 use futures_util::stream::BoxStream;
 
 pub use body::{BodySource, BodyStream, NoBodies};
+pub use changes::{ChangeChain, ChangeLog, ChangeStream, Image, KeyChange, PairChanges, Window};
 pub use error::{ErrorKind, StoreError};
 pub use finding::{Finding, Level, Shape, WHOLE, compare_shapes};
 pub use write::{Counter, Expected, GuardedWrite, Outcome, Wanted};
@@ -141,6 +143,8 @@ pub struct StorePair {
     pub dr: Arc<dyn ReadStore>,
     /// The base, when it is read from a store (a table or database restored aside, or version history).
     pub base: Option<BaseStore>,
+    /// What logs of changes tell of both sides.
+    pub changes: PairChanges,
 }
 
 /// A base that is read from a store.
@@ -150,4 +154,34 @@ pub struct BaseStore {
     pub store: Arc<dyn ReadStore>,
     /// The instant it stands for, where the store can tell.
     pub as_of: Option<Timestamp>,
+    /// Changes that lead from what the store holds to that instant.
+    pub since: ChangeChain,
+    /// What sort of store it is.
+    pub kind: BaseStoreKind,
+}
+
+/// What sort of store holds a base.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BaseStoreKind {
+    /// A table or database restored aside, or version history.
+    Restored,
+    /// An export, which nothing writes any more.
+    Export,
+}
+
+impl BaseStoreKind {
+    /// Its word in reports.
+    pub fn word(self) -> &'static str {
+        match self {
+            BaseStoreKind::Restored => "store",
+            BaseStoreKind::Export => "export",
+        }
+    }
+}
+
+impl BaseStore {
+    /// A store that was restored aside, or version history, as of `as_of`.
+    pub fn restored(store: Arc<dyn ReadStore>, as_of: Option<Timestamp>) -> BaseStore {
+        BaseStore { store, as_of, since: ChangeChain::default(), kind: BaseStoreKind::Restored }
+    }
 }

@@ -62,6 +62,7 @@ impl World {
             primary: Arc::new(Faulty::new(primary, on_primary.clone())),
             dr: Arc::new(Faulty::new(self.dr_store(), on_dr.clone())),
             base: None,
+            changes: Default::default(),
         }
     }
 
@@ -74,7 +75,13 @@ impl World {
     }
 
     pub fn pair(&self) -> StorePair {
-        StorePair { id: StoreId("orders".into()), primary: self.primary_store(), dr: self.dr_store(), base: None }
+        StorePair {
+            id: StoreId("orders".into()),
+            primary: self.primary_store(),
+            dr: self.dr_store(),
+            base: None,
+            changes: Default::default(),
+        }
     }
 
     fn settings(&self, name: &str) -> Settings {

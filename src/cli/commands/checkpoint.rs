@@ -1,13 +1,14 @@
 //! `failback checkpoint`.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use serde_json::json;
 
 use super::{Ended, open, print, recorded};
-use crate::cli::args::Global;
+use crate::cli::args::{Global, Rescue};
 use crate::cli::output;
-use crate::session::{Action, CheckpointOutcome};
+use crate::session::{Action, CheckpointOutcome, Holds, RescueOutcome, RescueState};
 
 pub async fn run(profile: &Path, name: &str, global: &Global) -> Ended {
     let session = open(profile, global, Default::default(), Default::default())?;
@@ -34,4 +35,58 @@ pub fn text(outcome: &CheckpointOutcome) -> String {
         None => "the sides are not in step: no checkpoint was kept\n".to_owned(),
     };
     output::stores_table(&outcome.stores) + &end
+}
+
+/// `failback checkpoint --rescue`.
+pub async fn rescue(profile: &Path, options: &Rescue, global: &Global) -> Ended {
+    let session = open(profile, global, Default::default(), Default::default())?;
+    let work = async { Ok(session.rescue(options.to.as_deref(), options.wait).await?) };
+    let (outcome, exit) = recorded(&session, Action::Checkpoint, work).await?;
+    print(
+        global,
+        || {
+            json!({
+                "format": 1, "command": "checkpoint", "profile": session.profile().name, "rescue": true,
+                "complete": outcome.is_complete(), "exports": outcome.exports, "problems": outcome.problems,
+            })
+        },
+        || rescue_text(&outcome),
+    )?;
+    Ok(exit)
+}
+
+fn rescue_text(outcome: &RescueOutcome) -> String {
+    let rows: Vec<Vec<String>> = outcome
+        .exports
+        .iter()
+        .map(|export| {
+            let holds = match export.holds {
+                Holds::Full { at } => format!("all at {at}"),
+                Holds::Incremental { from, to } => format!("changes {from} to {to}"),
+            };
+            let state = match export.state {
+                RescueState::Planned => "planned",
+                RescueState::Asked => "asked for",
+                RescueState::InProgress => "in progress",
+                RescueState::Completed => "completed",
+                RescueState::Failed => "FAILED",
+            };
+            let place = export.url.clone().unwrap_or_else(|| format!("s3://{}/{}", export.bucket, export.prefix));
+            vec![export.store.to_string(), export.side.to_string(), holds, state.to_owned(), place]
+        })
+        .collect();
+    let mut text = output::table(&["store", "side", "export", "state", "where"], &rows);
+    outcome.problems.iter().for_each(|problem| text += &format!("problem: {problem}\n"));
+    let stores: BTreeSet<_> = outcome.exports.iter().map(|export| &export.store).collect();
+    for store in stores {
+        let lines = outcome.profile_lines(store);
+        if !lines.is_empty() {
+            text += &format!("for [[store]] {store} of the profile:\n  {}\n", lines.join("\n  "));
+        }
+    }
+    text += match outcome.is_complete() {
+        true => "all exports are there; run this again later for what changed since\n",
+        false => "not everything is saved yet: run the same command again, it goes on where it was\n",
+    };
+    text
 }

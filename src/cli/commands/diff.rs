@@ -35,6 +35,10 @@ pub fn text(outcome: &DiffOutcome) -> String {
             (Some(base), None) => format!("{store}: base {}, of unknown age\n", base.kind),
             (Some(base), Some(age)) => format!("{store}: base {}, {age} s older than what dr had\n", base.kind),
         };
+        if let Some(narrowed) = &comparison.narrowed {
+            let keys = output::number(narrowed.keys);
+            text += &format!("{store}: only {keys} changed keys were read; this rests on {}\n", narrowed.rests_on);
+        }
         text += &format!("{store}: delta in {}\n", comparison.delta.display());
     }
     text += if outcome.at_parity() { "the sides are the same\n" } else { "the sides differ; next: failback plan\n" };

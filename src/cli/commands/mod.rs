@@ -61,7 +61,12 @@ pub async fn run(arguments: Arguments) -> Ended {
         }
         Command::Undo { profile } => undo::run(&profile, &global).await,
         Command::Report { profile, options } => report::run(&profile, &options, &global),
-        Command::Checkpoint { profile, name } => checkpoint::run(&profile, &name, &global).await,
+        Command::Checkpoint { profile, rescue, .. } if rescue.rescue => {
+            checkpoint::rescue(&profile, &rescue, &global).await
+        }
+        Command::Checkpoint { profile, name, .. } => {
+            checkpoint::run(&profile, name.as_deref().unwrap_or_default(), &global).await
+        }
         Command::Certificate { file, manifest } => certificate::run(&file, manifest.as_deref(), &global),
         Command::Drill(arguments) => drill::run(arguments, &global).await,
         Command::Completions { shell } => manual::completions(shell),

@@ -27,6 +27,7 @@ pub(super) struct KeyAttribute {
 }
 
 /// How the items of one table read.
+#[derive(Clone)]
 pub(super) struct ItemFormat {
     /// The table and its side, for errors.
     pub(super) subject: String,
@@ -55,7 +56,11 @@ impl ItemFormat {
 
     /// The leaf behind attributes that the service returned.
     pub(super) fn leaf(&self, attributes: Attributes) -> Result<Leaf> {
-        let entries = from_attributes(attributes).map_err(|error| self.unreadable(error))?;
+        self.leaf_of(from_attributes(attributes).map_err(|error| self.unreadable(error))?)
+    }
+
+    /// The leaf behind canonical values.
+    pub(super) fn leaf_of(&self, entries: BTreeMap<String, Value>) -> Result<Leaf> {
         let key = self.key_in(&entries)?;
         let size = size_of(&entries);
         Ok(Leaf { key, digest: item_digest(&Value::Map(entries)), size, modified_at: None })
@@ -96,7 +101,8 @@ impl ItemFormat {
         &self.key[0].name
     }
 
-    fn key_in(&self, entries: &BTreeMap<String, Value>) -> Result<Key> {
+    /// The key among the attributes of an item.
+    pub(super) fn key_in(&self, entries: &BTreeMap<String, Value>) -> Result<Key> {
         let mut parts = BTreeMap::new();
         for part in &self.key {
             let value = entries.get(&part.name).filter(|value| part.holds(Some(value)));

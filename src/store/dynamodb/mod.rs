@@ -7,6 +7,7 @@
 
 mod apply;
 mod check;
+pub mod export;
 mod fetch;
 mod format;
 mod guard;

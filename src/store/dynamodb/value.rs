@@ -47,6 +47,12 @@ pub(super) fn from_attributes(attributes: Attributes) -> Result<BTreeMap<String,
         .collect()
 }
 
+/// The attributes of an item without those that replication keeps for itself.
+pub(super) fn without_replication(mut entries: BTreeMap<String, Value>) -> BTreeMap<String, Value> {
+    entries.retain(|name, _| !name.starts_with(REPLICATION_PREFIX));
+    entries
+}
+
 /// One attribute value as a canonical value.
 pub(super) fn from_attribute(value: AttributeValue) -> Result<Value, ValueError> {
     Ok(match value {
