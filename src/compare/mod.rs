@@ -7,6 +7,7 @@
 mod base;
 mod read;
 mod settle;
+mod sides;
 
 use std::fs::File;
 use std::io::{BufWriter, Write};
@@ -17,7 +18,9 @@ use serde::{Deserialize, Serialize};
 
 pub use base::{Base, BaseSummary};
 pub use read::{Progress, Quiet, Reading, read_side};
+pub use sides::{HowRead, Known, LogUse, SideLog, SideLogs};
 
+use self::sides::{SideLeaves, read_leaves};
 use crate::diff::{BaseState, DeltaLine, HourCounts, JoinedBucket, VerdictCounts, join};
 use crate::digest::manifest::{MANIFEST_FORMAT, ManifestError, ManifestHeader, ManifestWriter};
 use crate::digest::{BUCKETS, Bucket, CANONICAL_FORMAT, SinkError, bucket_root};
@@ -46,6 +49,8 @@ pub struct Settings {
     pub common_since: CommonSince,
     /// The instant from which the hours of differences are counted: T0, where the profile has it.
     pub hours_since: Option<Timestamp>,
+    /// What the stores' change logs are for.
+    pub logs: LogUse,
 }
 
 /// Looks up what both sides had in common for a key, later than the base; the outer `None` where nothing is known.
@@ -91,6 +96,9 @@ pub struct Comparison {
     pub delta: PathBuf,
     /// The folder of the manifests.
     pub manifests: PathBuf,
+    /// How the sides were read, and where their change logs stood; absent in what older versions wrote.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub logs: Option<SideLogs>,
     /// What this kind of store's comparison does not look at.
     pub not_checked: Vec<String>,
 }
@@ -180,8 +188,8 @@ pub async fn compare(
     let sides = 2 + usize::from(matches!(base, Base::Store(_)));
     let budget = settings.memory_bytes / sides;
     let (primary, dr) = futures_util::try_join!(
-        read_side(pair.primary.as_ref(), Side::Primary, budget, settings, clock, progress),
-        read_side(pair.dr.as_ref(), Side::Dr, budget, settings, clock, progress),
+        read_leaves(pair.primary.as_ref(), Side::Primary, budget, settings, clock, progress),
+        read_leaves(pair.dr.as_ref(), Side::Dr, budget, settings, clock, progress),
     )?;
     let base_buckets = base.read(store, budget, settings, clock, progress).await?;
     let mut outputs = Outputs::create(store, settings)?;
@@ -230,17 +238,16 @@ struct BucketPair {
 fn join_buckets(
     store: &StoreId,
     first: usize,
-    primary: &Reading,
-    dr: &Reading,
+    primary: &SideLeaves,
+    dr: &SideLeaves,
     base: &base::BaseBuckets,
 ) -> Result<Vec<BucketPair>, CompareError> {
     use rayon::prelude::*;
-    let sink = |source| CompareError::Sink { store: store.clone(), source };
     (first..(first + BUCKETS_AT_ONCE).min(BUCKETS))
         .into_par_iter()
         .map(|index| {
-            let primary = primary.buckets.read(index).map_err(sink)?;
-            let dr = dr.buckets.read(index).map_err(sink)?;
+            let primary = primary.bucket(store, index)?;
+            let dr = dr.bucket(store, index)?;
             let base = base.leaves(store, index)?;
             let joined = join(&primary, &dr, base.as_deref());
             let base_root = bucket_root(base.as_deref().unwrap_or_default());
@@ -317,8 +324,8 @@ impl Outputs {
     fn finish(
         mut self,
         pair: &StorePair,
-        primary: &Reading,
-        dr: &Reading,
+        primary: &SideLeaves,
+        dr: &SideLeaves,
         base: Option<BaseSummary>,
     ) -> Result<Comparison, CompareError> {
         let store = &pair.id;
@@ -327,7 +334,7 @@ impl Outputs {
             path: self.delta_path.clone(),
             source,
         })?;
-        let side = |writer: ManifestWriter, side: Side, reading: &Reading| {
+        let side = |writer: ManifestWriter, side: Side, reading: &SideLeaves| {
             let header = ManifestHeader {
                 format: MANIFEST_FORMAT,
                 canonical_format: CANONICAL_FORMAT,
@@ -354,6 +361,7 @@ impl Outputs {
             hours: self.hours.filter(HourCounts::is_told),
             delta: self.delta_path,
             manifests: self.manifests,
+            logs: primary.log.clone().zip(dr.log.clone()).map(|(primary, dr)| SideLogs { primary, dr }),
             not_checked: Vec::new(),
         })
     }

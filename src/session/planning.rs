@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::decided::Decided;
 use super::exhibits::newest_plans_in_full;
-use super::{Result, Session, SessionError};
+use super::{Reach, Result, Session, SessionError};
 use crate::compare::Comparison;
 use crate::diff::DeltaLine;
 use crate::journal::{Journal, PlanWriter, StepRow, StepState};
@@ -88,16 +88,30 @@ pub struct PlanOutcome {
 }
 
 impl Session {
-    /// Compares every chosen store and plans what its policy decides.
+    /// Compares every chosen store in full and plans what its policy decides.
     ///
     /// # Errors
     ///
     /// [`SessionError`] when a store cannot be read in full or the plan not saved: then there is no new plan.
     pub async fn plan(&self) -> Result<PlanOutcome> {
+        self.plan_reading(Reach::Whole).await
+    }
+
+    /// Plans a pass while writers are live: only what the change logs say was touched since the last comparison is read,
+    /// where they tell all of it. A final pass is planned with [`Session::plan`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Session::plan`].
+    pub async fn plan_catch_up(&self) -> Result<PlanOutcome> {
+        self.plan_reading(Reach::Touched).await
+    }
+
+    async fn plan_reading(&self, reach: Reach) -> Result<PlanOutcome> {
         let mut comparisons = Vec::new();
         for store in self.chosen() {
             let pair = self.pair(store).await?;
-            comparisons.push(self.compare(store, &pair, "diff").await?);
+            comparisons.push(self.compare(store, &pair, reach).await?);
         }
         let decided = Decided::proved(&self.journal)?;
         let record = self.journal.save_plan(|writer| {
