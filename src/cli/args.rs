@@ -69,6 +69,9 @@ pub enum Command {
     Plan {
         /// The profile
         profile: PathBuf,
+        /// Read everything, also where a change log tells what was touched since the last comparison
+        #[arg(long)]
+        rescan: bool,
         /// What is allowed beyond the limits
         #[command(flatten)]
         allow: Allow,

@@ -4,7 +4,7 @@ use std::io::Write;
 
 use serde_json::{Value as Json, json};
 
-use crate::compare::Comparison;
+use crate::compare::{Comparison, HowRead, SideLogs};
 use crate::store::{Finding, Level};
 
 /// A line on stderr. Nobody may be there to read it, or its disk may be full: that is no reason to stop.
@@ -94,6 +94,28 @@ pub fn stores_table(stores: &[Comparison]) -> String {
         })
         .collect();
     table(&header, &rows)
+}
+
+/// How the sides were read, where a change log was followed or could not be; empty where everything was read as usual.
+pub fn readings(stores: &[Comparison]) -> String {
+    let mut text = String::new();
+    for comparison in stores {
+        for (side, log) in comparison.logs.iter().flat_map(SideLogs::sides) {
+            let store = &comparison.store;
+            text += &match &log.how {
+                HowRead::Scanned { instead: None } => continue,
+                HowRead::Scanned { instead: Some(why) } => {
+                    format!("{store}: {side} was read in full, for its change log does not tell all: {why}\n")
+                }
+                HowRead::Followed { keys, records } => format!(
+                    "{store}: {side} was followed by its change log: {} changes of {} items\n",
+                    number(*records),
+                    number(*keys)
+                ),
+            };
+        }
+    }
+    text
 }
 
 /// Findings, one line each, with their hints.

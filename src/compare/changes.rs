@@ -16,7 +16,7 @@ use super::{CompareError, Progress, Settings, TaskUnderWay};
 use crate::diff::BaseState;
 use crate::digest::{Buckets, LeafSink, SinkError};
 use crate::model::{Digest, Key, Leaf, Side, StoreId, Timestamp};
-use crate::store::{ChangeChain, ChangeLog, Image, KeyChange, PairChanges, Window};
+use crate::store::{ChangeChain, ChangeLog, ItemThen, KeyChange, PairChanges, Window};
 
 /// How far the clocks of a service and of this profile may be apart: windows must reach that much beyond what they cover.
 pub const CLOCK_PAD: SignedDuration = SignedDuration::from_secs(60);
@@ -169,13 +169,13 @@ impl LogSinks {
         let bare = |key: Key| Leaf { key, digest: Digest([0; 32]), size: 0, modified_at: None };
         for KeyChange { key, written_at, before, after } in changes {
             match before {
-                Image::Present(leaf) => self.before.push(vec![leaf])?,
-                Image::Absent => self.absent.push(vec![bare(key.clone())])?,
-                Image::Untold => {}
+                ItemThen::Present(leaf) => self.before.push(vec![leaf])?,
+                ItemThen::Absent => self.absent.push(vec![bare(key.clone())])?,
+                ItemThen::Untold => {}
             }
             match after {
-                Image::Present(leaf) => self.after.push(vec![Leaf { modified_at: Some(written_at), ..leaf }])?,
-                Image::Absent | Image::Untold => {
+                ItemThen::Present(leaf) => self.after.push(vec![Leaf { modified_at: Some(written_at), ..leaf }])?,
+                ItemThen::Absent | ItemThen::Untold => {
                     self.removed.push(vec![Leaf { modified_at: Some(written_at), ..bare(key) }])?;
                 }
             }

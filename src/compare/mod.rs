@@ -9,6 +9,7 @@ mod changes;
 mod narrow;
 mod read;
 mod settle;
+mod sides;
 
 use std::fs::File;
 use std::io::{BufWriter, Write};
@@ -21,7 +22,9 @@ pub use base::{Base, BaseSummary};
 pub use changes::{CLOCK_PAD, ChangeEvidence};
 pub use narrow::{Narrowed, compare_changed};
 pub use read::{Progress, Quiet, Reading, TaskUnderWay, read_side};
+pub use sides::{HowRead, Known, LogUse, SideLog, SideLogs};
 
+use self::sides::{SideLeaves, read_leaves};
 use crate::diff::{BaseState, DeltaLine, HourCounts, JoinedBucket, VerdictCounts, join};
 use crate::digest::manifest::{MANIFEST_FORMAT, ManifestError, ManifestHeader, ManifestWriter};
 use crate::digest::{BUCKETS, Bucket, CANONICAL_FORMAT, SinkError, bucket_root};
@@ -50,6 +53,8 @@ pub struct Settings {
     pub common_since: CommonSince,
     /// The instant from which the hours of differences are counted: T0, where the profile has it.
     pub hours_since: Option<Timestamp>,
+    /// What the stores' change logs are for.
+    pub logs: LogUse,
 }
 
 /// Looks up what both sides had in common for a key, later than the base; the outer `None` where nothing is known.
@@ -95,6 +100,9 @@ pub struct Comparison {
     pub delta: PathBuf,
     /// The folder of the manifests.
     pub manifests: PathBuf,
+    /// How the sides were read, and where their change logs stood; absent in what older versions wrote.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub logs: Option<SideLogs>,
     /// What this kind of store's comparison does not look at.
     pub not_checked: Vec<String>,
     /// Where not everything was read: what it rests on. It then says nothing of parity.
@@ -187,8 +195,8 @@ pub async fn compare(
     let sides = 2 + base.readings();
     let budget = settings.memory_bytes / sides;
     let (primary, dr) = futures_util::try_join!(
-        read_side(pair.primary.as_ref(), Side::Primary, budget, settings, clock, progress),
-        read_side(pair.dr.as_ref(), Side::Dr, budget, settings, clock, progress),
+        read_leaves(pair.primary.as_ref(), Side::Primary, budget, settings, clock, progress),
+        read_leaves(pair.dr.as_ref(), Side::Dr, budget, settings, clock, progress),
     )?;
     let base_buckets = base.read(store, budget, settings, clock, progress).await?;
     joined(pair, (primary, dr), Arc::new(base_buckets), None, settings, clock).await
@@ -197,7 +205,7 @@ pub async fn compare(
 /// Joins what was read of both sides and the base, and writes what came of it.
 async fn joined(
     pair: &StorePair,
-    (primary, dr): (Reading, Reading),
+    (primary, dr): (SideLeaves, SideLeaves),
     base_buckets: Arc<base::BaseBuckets>,
     narrowed: Option<Narrowed>,
     settings: &Settings,
@@ -259,17 +267,16 @@ struct BucketPair {
 fn join_buckets(
     store: &StoreId,
     first: usize,
-    (primary, dr): (&Reading, &Reading),
+    (primary, dr): (&SideLeaves, &SideLeaves),
     base: &base::BaseBuckets,
     only_changed: bool,
 ) -> Result<Vec<BucketPair>, CompareError> {
     use rayon::prelude::*;
-    let sink = |source| CompareError::Sink { store: store.clone(), source };
     (first..(first + BUCKETS_AT_ONCE).min(BUCKETS))
         .into_par_iter()
         .map(|index| {
-            let primary = primary.buckets.read(index).map_err(sink)?;
-            let dr = dr.buckets.read(index).map_err(sink)?;
+            let primary = primary.bucket(store, index)?;
+            let dr = dr.bucket(store, index)?;
             let keys =
                 base.evidence().filter(|_| only_changed).map(|evidence| evidence.keys(store, index)).transpose()?;
             let mut base = base.bucket(store, index, &primary.leaves)?;
@@ -359,15 +366,15 @@ impl Outputs {
     fn finish(
         mut self,
         pair: &StorePair,
-        primary: &Reading,
-        dr: &Reading,
+        primary: &SideLeaves,
+        dr: &SideLeaves,
         base: Option<BaseSummary>,
     ) -> Result<Comparison, CompareError> {
         let store = &pair.id;
         // What an earlier comparison found stays whole until this one is.
         let whole = self.delta.flush().and_then(|()| std::fs::rename(draft_of(&self.delta_path), &self.delta_path));
         whole.map_err(|source| CompareError::Delta { store: store.clone(), path: self.delta_path.clone(), source })?;
-        let side = |writer: ManifestWriter, side: Side, reading: &Reading| {
+        let side = |writer: ManifestWriter, side: Side, reading: &SideLeaves| {
             let header = ManifestHeader {
                 format: MANIFEST_FORMAT,
                 canonical_format: CANONICAL_FORMAT,
@@ -394,6 +401,7 @@ impl Outputs {
             hours: self.hours.filter(HourCounts::is_told),
             delta: self.delta_path,
             manifests: self.manifests,
+            logs: primary.log.clone().zip(dr.log.clone()).map(|(primary, dr)| SideLogs { primary, dr }),
             not_checked: Vec::new(),
             narrowed: None,
         })

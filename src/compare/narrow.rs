@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::changes::EvidenceBuckets;
 use super::read::task_name;
+use super::sides::SideLeaves;
 use super::{Base, CompareError, Comparison, Progress, Reading, Settings, TaskUnderWay, joined};
 use crate::digest::{BUCKETS, LeafSink};
 use crate::model::{Clock, Key, Leaf, Side};
@@ -69,7 +70,7 @@ async fn read_keys(
     budget_bytes: usize,
     settings: &Settings,
     (clock, progress): (&dyn Clock, &dyn Progress),
-) -> Result<Reading, CompareError> {
+) -> Result<SideLeaves, CompareError> {
     let read_error = |source| CompareError::Read { store: store.id().clone(), side, source };
     let sink_error = |source| CompareError::Sink { store: store.id().clone(), source };
     let read_from = clock.now();
@@ -88,5 +89,6 @@ async fn read_keys(
             sink.push(leaves).map_err(sink_error)?;
         }
     }
-    Ok(Reading { identity, buckets: sink.finish(), read_from, read_until: clock.now() })
+    let reading = Reading { identity, buckets: sink.finish(), read_from, read_until: clock.now() };
+    Ok(SideLeaves::scanned(reading, None))
 }

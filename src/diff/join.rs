@@ -1,6 +1,7 @@
 //! The merge join of one bucket of primary, dr and base.
 
 use std::cmp::Ordering;
+use std::collections::BTreeSet;
 
 use super::{BaseState, Facts, classify};
 use crate::digest::Bucket;
@@ -31,7 +32,8 @@ pub struct JoinedBucket {
 /// Joins one bucket; `base` is `None` where there is no base. All leaves are sorted by key with each key once.
 pub fn join(primary: &Bucket, dr: &Bucket, base: Option<&[Leaf]>) -> JoinedBucket {
     let mut joined = JoinedBucket { base_items: base.map_or(0, |base| base.len() as u64), ..JoinedBucket::default() };
-    let restless = |key: &Key| primary.restless.contains(key) || dr.restless.contains(key);
+    let restless: BTreeSet<&Key> = primary.restless.iter().chain(&dr.restless).collect();
+    let mut unseen = restless.clone();
     let (mut primary_at, mut dr_at, mut base_at) = (0, 0, 0);
     loop {
         let primary_leaf = primary.leaves.get(primary_at);
@@ -41,7 +43,8 @@ pub fn join(primary: &Bucket, dr: &Bucket, base: Option<&[Leaf]>) -> JoinedBucke
         let in_dr = dr_leaf.filter(|leaf| leaf.key == *key).map(|leaf| leaf.digest);
         let base_state = base.map_or(BaseState::Unknown, |base| seek(base, &mut base_at, key));
         let verdict = classify(Facts::from_digests(base_state, in_primary, in_dr));
-        if verdict.is_difference() || restless(key) {
+        unseen.remove(key);
+        if verdict.is_difference() || restless.contains(key) {
             joined.candidates.push(Candidate { key: key.clone(), base: base_state });
         } else if verdict == Verdict::Converged {
             joined.converged += 1;
@@ -51,7 +54,10 @@ pub fn join(primary: &Bucket, dr: &Bucket, base: Option<&[Leaf]>) -> JoinedBucke
         primary_at += usize::from(in_primary.is_some());
         dr_at += usize::from(in_dr.is_some());
     }
-    joined.converged += base.map_or(0, |base| gone_from_both(primary, dr, base));
+    joined.converged += base.map_or(0, |base| gone_from_both(primary, dr, base, &unseen));
+    // Neither side had these when it was read, and something happened to them: they may be there by now.
+    joined.candidates.extend(unseen.into_iter().map(|key| Candidate { key: key.clone(), base: base_of(base, key) }));
+    joined.candidates.sort_by(|one, other| one.key.cmp(&other.key));
     joined
 }
 
@@ -73,10 +79,18 @@ fn seek(base: &[Leaf], at: &mut usize, key: &Key) -> BaseState {
     }
 }
 
-/// Items of the base that both sides deleted: they converged.
-fn gone_from_both(primary: &Bucket, dr: &Bucket, base: &[Leaf]) -> u64 {
+/// What the base says of a key, in any order of keys.
+fn base_of(base: Option<&[Leaf]>, key: &Key) -> BaseState {
+    let Some(base) = base else { return BaseState::Unknown };
+    let found = base.binary_search_by(|leaf| leaf.key.cmp(key));
+    found.map_or(BaseState::Absent, |at| BaseState::Present(base[at].digest))
+}
+
+/// Items of the base that both sides deleted, those apart that are read again: they converged.
+fn gone_from_both(primary: &Bucket, dr: &Bucket, base: &[Leaf], unseen: &BTreeSet<&Key>) -> u64 {
     let has = |bucket: &Bucket, key: &Key| bucket.leaves.binary_search_by(|leaf| leaf.key.cmp(key)).is_ok();
-    base.iter().filter(|leaf| !has(primary, &leaf.key) && !has(dr, &leaf.key)).count() as u64
+    let is_gone = |leaf: &&Leaf| !has(primary, &leaf.key) && !has(dr, &leaf.key) && !unseen.contains(&leaf.key);
+    base.iter().filter(is_gone).count() as u64
 }
 
 #[cfg(test)]
@@ -130,7 +144,26 @@ mod tests {
     fn a_restless_key_is_read_again_though_its_leaves_agree() {
         let both = bucket(&BTreeMap::from([(1, 1)]));
         let restless = Bucket { restless: vec![both.leaves[0].key.clone()], ..both.clone() };
-        assert_eq!(join(&restless, &both, None).candidates.len(), 1);
+        let read_again = join(&restless, &both, None);
+        assert_eq!((read_again.candidates.len(), read_again.unchanged), (1, 0));
+    }
+
+    #[test]
+    fn a_restless_key_that_neither_side_had_is_read_again_and_counted_once() {
+        let (both, base) = (bucket(&BTreeMap::from([(1, 1)])), bucket(&BTreeMap::from([(1, 1), (2, 2), (3, 3)])));
+        let touched = Bucket { restless: vec![base.leaves[2].key.clone(), base.leaves[1].key.clone()], ..both.clone() };
+        let joined = join(&both, &touched, Some(&base.leaves));
+        let states: Vec<BaseState> = joined.candidates.iter().map(|candidate| candidate.base).collect();
+        assert_eq!(states, base.leaves[1..].iter().map(|leaf| BaseState::Present(leaf.digest)).collect::<Vec<_>>());
+        assert!(joined.candidates.is_sorted_by_key(|candidate| &candidate.key));
+        assert_eq!((joined.unchanged, joined.converged), (1, 0), "what is read again is not counted yet");
+        assert_eq!(join(&both, &both, Some(&base.leaves)).converged, 2);
+        assert_eq!(join(&touched, &both, None).candidates[0].base, BaseState::Unknown);
+    }
+
+    #[test]
+    fn leaves_that_agree_are_unchanged() {
+        let both = bucket(&BTreeMap::from([(1, 1)]));
         assert_eq!(join(&both, &both, None).unchanged, 1);
     }
 }

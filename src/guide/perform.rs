@@ -75,7 +75,7 @@ pub async fn perform(session: &Session, action: Action, told: &mut Teller<'_>) -
         Action::Check => Performed::Checked(session.check().await?),
         Action::Checkpoint | Action::Report => Performed::NotHere,
         Action::Diff => Performed::Compared(session.diff().await?),
-        Action::Plan => Performed::Planned(session.plan().await?),
+        Action::Plan => Performed::Planned(session.plan_catch_up().await?),
         Action::DryRun => Performed::Replayed(session.replay(Mode::DryRun).await?),
         Action::Replay => Performed::Replayed(session.replay(Mode::Apply).await?),
         Action::FinalPass => {

@@ -85,7 +85,7 @@ impl Session {
 }
 
 /// Whether the manifests in `folder` are those of a comparison.
-fn is_of(comparison: &Comparison, folder: &Path) -> bool {
+pub(super) fn is_of(comparison: &Comparison, folder: &Path) -> bool {
     let is_side = |side: Side, summary: &SideSummary| {
         Manifest::open(folder, side).is_ok_and(|manifest| {
             let read = (manifest.header.read_from, manifest.header.read_until);

@@ -1,9 +1,13 @@
 //! Reads both sides, classifies, and changes nothing.
 
+use std::path::Path;
+
 use serde::Serialize;
 
+use super::checkpoint::is_of;
+use super::whole::remove;
 use super::{Result, Session, SessionError};
-use crate::compare::{Base, ChangeEvidence, Comparison, compare, compare_changed};
+use crate::compare::{Base, ChangeEvidence, Comparison, Known, LogUse, compare, compare_changed};
 use crate::digest::manifest::Manifest;
 use crate::journal::Event;
 use crate::model::{Side, Timestamp};
@@ -26,6 +30,28 @@ impl DiffOutcome {
     }
 }
 
+/// How much of both sides is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Reach {
+    /// Everything.
+    Whole,
+    /// What the stores' change logs say was touched since the session's last comparison, where they reach back to it;
+    /// everything elsewhere. It is a forecast: writers are live, and a log lags.
+    Touched,
+    /// What the exports that the profile names say was changed; it says what it rests on.
+    Named,
+}
+
+impl Reach {
+    /// What the profile asks for.
+    pub(super) fn of(scope: ReadScope) -> Reach {
+        match scope {
+            ReadScope::All => Reach::Whole,
+            ReadScope::Changed => Reach::Named,
+        }
+    }
+}
+
 impl Session {
     /// Compares every chosen store.
     ///
@@ -36,7 +62,7 @@ impl Session {
         let mut outcome = DiffOutcome { stores: Vec::new(), base_age_seconds: Vec::new() };
         for store in self.chosen() {
             let pair = self.pair(store).await?;
-            let comparison = self.compare(store, &pair, store.changes.read).await?;
+            let comparison = self.compare(store, &pair, Reach::of(store.changes.read)).await?;
             let as_of = comparison.base.as_ref().and_then(|base| base.as_of);
             outcome.base_age_seconds.push(self.base_age_seconds(as_of));
             outcome.stores.push(comparison);
@@ -45,25 +71,49 @@ impl Session {
     }
 
     /// Compares one store with its base, and records the comparison.
-    pub(super) async fn compare(&self, store: &StoreProfile, pair: &StorePair, scope: ReadScope) -> Result<Comparison> {
-        let by = "diff";
+    pub(super) async fn compare(&self, store: &StoreProfile, pair: &StorePair, reach: Reach) -> Result<Comparison> {
         self.require_same_shape(pair).await?;
         let base = self.with_changes(store, pair, self.base(store, pair)?)?;
-        let mut settings = self.settings(store, by);
+        let mut settings = self.settings(store, "diff");
         let (journal, id) = (self.journal.clone(), pair.id.clone());
         settings.common_since = std::sync::Arc::new(move |key| Ok(journal.after_image(&id, key)?));
         let (clock, progress) = (self.around.clock.as_ref(), self.around.progress.as_ref());
-        let comparison = match scope {
-            ReadScope::All => compare(pair, &base, &settings, clock, progress).await?,
-            ReadScope::Changed => {
+        let comparison = match reach {
+            Reach::Whole | Reach::Touched => {
+                settings.logs = self.log_use(pair, &settings.manifests, reach)?;
+                compare(pair, &base, &settings, clock, progress).await?
+            }
+            Reach::Named => {
                 // The manifests of a comparison of everything are what an undo is proved by: they stay.
                 settings.manifests = self.folder().join("manifests").join("changed").join(&store.name);
                 compare_changed(pair, &base, &settings, clock, progress).await?
             }
         };
         let recorded = serde_json::to_value(&comparison).expect("a comparison has only string keys");
-        self.journal.append(&[Event::Compared { by: by.to_owned(), comparison: recorded }])?;
+        self.journal.append(&[Event::Compared { by: "diff".into(), comparison: recorded }])?;
         Ok(comparison)
+    }
+
+    /// What the change logs are for; puts the manifests of the last comparison aside where a pass follows them.
+    fn log_use(&self, pair: &StorePair, manifests: &Path, reach: Reach) -> Result<LogUse> {
+        let state = self.state()?;
+        let last = state.comparisons.get(&pair.id).filter(|_| reach == Reach::Touched);
+        let Some((comparison, logs)) = last.and_then(|last| Some((last, last.logs.clone()?))) else {
+            return Ok(LogUse::Watched);
+        };
+        let aside = self.folder().join("manifests/known").join(&pair.id.0);
+        if !logs.can_be_followed() {
+            return Ok(LogUse::Watched);
+        }
+        if is_of(comparison, manifests) {
+            let moved = remove(&aside)
+                .and_then(|()| std::fs::create_dir_all(aside.parent().unwrap_or(Path::new("."))))
+                .and_then(|()| std::fs::rename(manifests, &aside));
+            moved.map_err(|source| SessionError::File { path: aside.clone(), source })?;
+        }
+        // Where they are neither here nor there, following them fails and says so.
+        let Comparison { primary, dr, .. } = comparison.clone();
+        Ok(LogUse::Followed(Box::new(Known { manifests: aside, primary, dr, logs })))
     }
 
     /// Tb: what dr's data represented at failover.

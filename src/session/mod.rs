@@ -38,6 +38,7 @@ pub use checkpoint::CheckpointOutcome;
 pub use cutover::{CutoverOutcome, retreat_unrecorded};
 pub use deciding::{DecideOutcome, Picked, undecided};
 pub use diff::DiffOutcome;
+use diff::Reach;
 pub use error::SessionError;
 pub use exhibits::{
     CertificateFound, DeltaSample, Exhibits, Fate, Fates, ItemName, KeptAs, RefusedStep, ValuesWanted, delta_file,
@@ -55,7 +56,7 @@ pub use state::{DecisionMade, SessionState};
 pub use undone::UndoneOutcome;
 pub use verifying::{StoreVerification, VerifyOutcome};
 
-use crate::compare::{Progress, Settings};
+use crate::compare::{LogUse, Progress, Settings};
 use crate::cutover::TrafficDial;
 use crate::journal::{Event, Journal};
 use crate::model::{Clock, Digest, StoreId};
@@ -257,6 +258,7 @@ impl Session {
             newest_field,
             common_since: Arc::new(|_| Ok(None)),
             hours_since: self.profile.disaster_at,
+            logs: LogUse::Ignored,
         }
     }
 

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::decided::Decided;
 use super::exhibits::newest_plans_in_full;
-use super::{Result, Session, SessionError};
+use super::{Reach, Result, Session, SessionError};
 use crate::compare::{CompareError, Comparison};
 use crate::diff::DeltaLine;
 use crate::journal::{Journal, PlanWriter, StepRow, StepState};
@@ -88,17 +88,32 @@ pub struct PlanOutcome {
 }
 
 impl Session {
-    /// Compares every chosen store and plans what its policy decides.
+    /// Compares every chosen store in full and plans what its policy decides.
     ///
     /// # Errors
     ///
     /// [`SessionError`] when a store cannot be read in full or the plan not saved: then there is no new plan.
     pub async fn plan(&self) -> Result<PlanOutcome> {
+        self.plan_reading(Reach::Whole).await
+    }
+
+    /// Plans a pass while writers are live: only what the change logs say was touched since the last comparison is read,
+    /// where they tell all of it. A final pass is planned with [`Session::plan`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Session::plan`].
+    pub async fn plan_catch_up(&self) -> Result<PlanOutcome> {
+        self.plan_reading(Reach::Touched).await
+    }
+
+    async fn plan_reading(&self, reach: Reach) -> Result<PlanOutcome> {
         let mut comparisons = Vec::new();
         let is_frozen = self.state()?.fence.is_some();
         for store in self.chosen() {
             let pair = self.pair(store).await?;
-            comparisons.push(self.compare(store, &pair, self.scope_of_plan(store, is_frozen)).await?);
+            let reach = if self.is_narrowed(store, is_frozen) { Reach::Named } else { reach };
+            comparisons.push(self.compare(store, &pair, reach).await?);
         }
         let decided = Decided::proved(&self.journal)?;
         let record = self.journal.save_plan(|writer| {
@@ -126,9 +141,9 @@ impl Session {
 
     /// What is read for a plan: everything before the first write, so that an undo can be proved, and once dr is frozen,
     /// since nothing comes after that pass.
-    fn scope_of_plan(&self, store: &StoreProfile, is_frozen: bool) -> ReadScope {
+    fn is_narrowed(&self, store: &StoreProfile, is_frozen: bool) -> bool {
         let is_between = self.was_replayed(&StoreId(store.name.clone())) && !is_frozen;
-        if is_between { store.changes.read } else { ReadScope::All }
+        is_between && store.changes.read == ReadScope::Changed
     }
 
     /// The items of both sides that limits are shares of; where not everything was read, as they were before the first

@@ -1,119 +1,113 @@
-//! What changed on one side over a span of time, as a log of its changes tells.
+//! What a store's own change log tells: which keys were touched since an instant, and how.
+//!
+//! A log narrows what a catch-up pass reads again; it never stands in for a reading that must be whole. What it cannot tell
+//! in full it says: a gap is answered by reading everything, never by what is left of the log.
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
 
-use futures_util::stream::BoxStream;
+use serde::{Deserialize, Serialize};
+use serde_json::Value as Json;
 
-use super::{ErrorKind, Result, StoreError};
-use crate::model::{Key, Leaf, Timestamp};
+use crate::model::{Digest, Key, Timestamp};
 
-/// A span of time, from inclusive, to exclusive.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Window {
-    /// Its first instant.
-    pub from: Timestamp,
-    /// The first instant after it.
-    pub to: Timestamp,
+/// Where a change log stood at an instant; kept between passes, and read only by the kind of store that made it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LogMark {
+    /// What tells this log from one that was switched on later, such as a stream's ARN.
+    pub log: String,
+    /// When it stood there, by this machine's clock: before whatever was read after it was asked for.
+    pub at: Timestamp,
+    /// The position, in the store's own terms.
+    pub position: Json,
 }
 
-/// One item at one instant, as far as a log tells.
+/// Whether a store has a change log that can be followed from now on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LogStart {
+    /// Everything written from now on will be after this mark.
+    Mark(LogMark),
+    /// It has none; why, in words.
+    NoLog(String),
+}
+
+impl LogStart {
+    /// The mark, where there is one.
+    pub fn mark(&self) -> Option<&LogMark> {
+        match self {
+            LogStart::Mark(mark) => Some(mark),
+            LogStart::NoLog(_) => None,
+        }
+    }
+}
+
+/// What a change log tells of the time since a mark.
 #[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Changes {
+    /// Every change since the mark that the log has by now.
+    All(ChangeSet),
+    /// The log does not reach back to the mark without a gap; why, in words. Everything must be read instead.
+    Gap(String),
+    /// There is no log any more; why, in words. Everything must be read instead.
+    NoLog(String),
+}
+
+/// The changes of one reading of a log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ChangeSet {
+    /// The touched keys, each with its records in the order they happened.
+    pub keys: BTreeMap<Key, Vec<ChangeRecord>>,
+    /// Where the next reading goes on.
+    pub until: LogMark,
+}
+
+impl ChangeSet {
+    /// Records of all keys.
+    pub fn records(&self) -> u64 {
+        self.keys.values().map(|records| records.len() as u64).sum()
+    }
+}
+
+/// Everything a change log still has.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct History {
+    /// Since when it has every change, where that can be told.
+    pub whole_since: Option<Timestamp>,
+    /// The changes.
+    pub changes: Changes,
+}
+
+/// One change of one item.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ChangeRecord {
+    /// About when it happened, where the log tells.
+    pub at: Option<Timestamp>,
+    /// What was there before.
+    pub before: Image,
+    /// What was there afterwards.
+    pub after: Image,
+    /// Whether the store itself removed the item because its time to live was over: proved, not guessed.
+    pub by_expiry: bool,
+}
+
+/// What a log says of an item at one instant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Image {
-    /// The log does not tell.
+    /// The log does not keep contents, or not these.
     Untold,
     /// There was no such item.
     Absent,
-    /// The item was this.
-    Present(Leaf),
+    /// It had these contents.
+    Present(Digest),
 }
 
-/// What a window did to one key: all of its writes, folded into one.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct KeyChange {
-    /// The key.
-    pub key: Key,
-    /// The instant of the last write.
-    pub written_at: Timestamp,
-    /// The item just before the window.
-    pub before: Image,
-    /// The item at the window's end; never untold.
-    pub after: Image,
-}
-
-/// Batches of changes of one partition of a log, in any order; repeats are allowed.
-pub type ChangeStream<'a> = BoxStream<'a, Result<Vec<KeyChange>>>;
-
-/// Every change of one side over one window.
-pub trait ChangeLog: Send + Sync {
-    /// Where it comes from, for words.
-    fn name(&self) -> &str;
-
-    /// The window it covers in full.
-    fn window(&self) -> Window;
-
-    /// Number of partitions.
-    fn partitions(&self) -> usize;
-
-    /// The changes of one partition.
-    fn changes(&self, partition: usize) -> ChangeStream<'_>;
-}
-
-/// Logs of one side that follow one another without a gap, earliest first.
-#[derive(Clone, Default)]
-pub struct ChangeChain(Vec<Arc<dyn ChangeLog>>);
-
-impl ChangeChain {
-    /// Puts logs in order.
-    ///
-    /// # Errors
-    ///
-    /// [`ErrorKind::Unfit`] when there is a gap between two of them, which is named, or one lies within another.
-    pub fn new(mut logs: Vec<Arc<dyn ChangeLog>>) -> Result<ChangeChain> {
-        logs.sort_by_key(|log| (log.window().from, log.window().to));
-        let unfit = |what: String| Err(StoreError::new(ErrorKind::Unfit, what));
-        for pair in logs.windows(2) {
-            let (earlier, later) = (pair[0].window(), pair[1].window());
-            let names = format!("{} and {}", pair[0].name(), pair[1].name());
-            if later.from > earlier.to {
-                return unfit(format!(
-                    "nothing tells what changed from {} to {}: between {names}",
-                    earlier.to, later.from
-                ));
-            }
-            // Overlaps are harmless, since the later log holds the later state; a log within another would roll it back.
-            if later.to <= earlier.to {
-                return unfit(format!("the windows of {names} lie within one another: leave the shorter one out"));
-            }
+impl Image {
+    /// What was there, where the log tells: the inner `None` is no item.
+    pub fn told(self) -> Option<Option<Digest>> {
+        match self {
+            Image::Untold => None,
+            Image::Absent => Some(None),
+            Image::Present(digest) => Some(Some(digest)),
         }
-        Ok(ChangeChain(logs))
     }
-
-    /// The logs, earliest first.
-    pub fn logs(&self) -> &[Arc<dyn ChangeLog>] {
-        &self.0
-    }
-
-    /// Whether there is no log.
-    pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
-    /// From the first log's beginning to the last one's end.
-    pub fn window(&self) -> Option<Window> {
-        Some(Window { from: self.0.first()?.window().from, to: self.0.last()?.window().to })
-    }
-
-    /// The chain's sources, for words.
-    pub fn names(&self) -> String {
-        self.0.iter().map(|log| log.name()).collect::<Vec<_>>().join(", ")
-    }
-}
-
-/// What is known of the changes of both sides of a store.
-#[derive(Clone, Default)]
-pub struct PairChanges {
-    /// Changes of the primary.
-    pub primary: ChangeChain,
-    /// Changes of dr.
-    pub dr: ChangeChain,
 }

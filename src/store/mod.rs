@@ -14,6 +14,7 @@ mod finding;
 pub mod memory;
 pub mod postgres;
 pub mod s3;
+mod window;
 pub mod wrap;
 mod write;
 
@@ -23,9 +24,10 @@ use async_trait::async_trait;
 use futures_util::stream::BoxStream;
 
 pub use body::{BodySource, BodyStream, NoBodies};
-pub use changes::{ChangeChain, ChangeLog, ChangeStream, Image, KeyChange, PairChanges, Window};
+pub use changes::{ChangeRecord, ChangeSet, Changes, History, Image, LogMark, LogStart};
 pub use error::{ErrorKind, StoreError};
 pub use finding::{Finding, Level, Shape, WHOLE, compare_shapes};
+pub use window::{ChangeChain, ChangeLog, ChangeStream, ItemThen, KeyChange, PairChanges, Window};
 pub use write::{Counter, Expected, GuardedWrite, Outcome, Wanted};
 
 use crate::model::{Identity, Item, Key, Leaf, StoreId, StoreKind, Timestamp};
@@ -80,6 +82,24 @@ pub trait ReadStore: BodySource {
     /// children). Known after [`ReadStore::shape`] or [`ReadStore::begin_scan`].
     fn rank(&self, _key: &Key) -> u32 {
         0
+    }
+
+    /// Where the store's change log stands now, to be asked before a reading begins: whatever is written after this was
+    /// asked is after the mark. `now` is the current instant.
+    async fn log_start(&self, _now: Timestamp) -> Result<LogStart> {
+        Ok(LogStart::NoLog(format!("stores of kind {} have no change log", self.kind())))
+    }
+
+    /// The keys that were touched since a mark of this very store's log, as far as the log has them by now. What is not in
+    /// it yet comes with the next reading, from [`ChangeSet::until`]; what it has lost is a gap, never left out.
+    async fn changes(&self, _since: &LogMark, _now: Timestamp) -> Result<Changes> {
+        Ok(Changes::NoLog(format!("stores of kind {} have no change log", self.kind())))
+    }
+
+    /// Everything the store's change log still has, and since when that is all.
+    async fn history(&self, _now: Timestamp) -> Result<History> {
+        let why = format!("stores of kind {} have no change log", self.kind());
+        Ok(History { whole_since: None, changes: Changes::NoLog(why) })
     }
 
     /// Counters that hand out new keys, such as sequences.

@@ -75,6 +75,11 @@ impl Pair for MemoryPair {
         self.table(side).remove(&sample_key(number)).map(drop).ok_or_else(|| "no such item".to_owned())
     }
 
+    async fn keep_log(&self, side: Side) -> Result<bool, String> {
+        self.table(side).keep_log();
+        Ok(true)
+    }
+
     async fn plant_counter(&self, side: Side, value: i64) -> Result<Option<String>, String> {
         self.table(side).set_counter(Counter { name: "ids".into(), value: Some(value), increment: 1 });
         Ok(Some("ids".to_owned()))

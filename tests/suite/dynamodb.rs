@@ -9,7 +9,7 @@ use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::primitives::Blob;
 use aws_sdk_dynamodb::types::{
     AttributeDefinition, AttributeValue as A, BillingMode, KeySchemaElement, KeyType, ScalarAttributeType,
-    TimeToLiveSpecification,
+    StreamSpecification, StreamViewType, TimeToLiveSpecification,
 };
 use failback::digest::key_of;
 use failback::model::{Item, Key, Leaf, Side, StoreId, Value};
@@ -57,6 +57,13 @@ pub async fn create(client: &Client, table: &str, key: &[(&str, ScalarAttributeT
         request = request.attribute_definitions(definition.build().unwrap()).key_schema(element.build().unwrap());
     }
     request.send().await.expect("a table");
+}
+
+/// Switches a table's stream on.
+pub async fn stream(client: &Client, table: &str) {
+    let view = StreamViewType::NewAndOldImages;
+    let settings = StreamSpecification::builder().stream_enabled(true).stream_view_type(view).build().unwrap();
+    client.update_table().table_name(table).stream_specification(settings).send().await.expect("a stream");
 }
 
 pub async fn put(client: &Client, table: &str, row: Row) {

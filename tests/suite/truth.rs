@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use failback::compare::{Base, Comparison, Quiet, Settings, compare};
+use failback::compare::{Base, Comparison, LogUse, Quiet, Settings, compare};
 use failback::diff::DeltaLine;
 use failback::digest::key_of;
 use failback::digest::manifest::Manifest;
@@ -94,6 +94,7 @@ impl World {
             newest_field: None,
             common_since: Arc::new(|_| Ok(None)),
             hours_since: None,
+            logs: LogUse::Ignored,
         }
     }
 

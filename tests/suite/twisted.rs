@@ -5,11 +5,11 @@ use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use failback::digest::key_of;
-use failback::model::{Identity, Item, Key, StoreId, StoreKind, Value};
+use failback::model::{Identity, Item, Key, StoreId, StoreKind, Timestamp, Value};
 use failback::store::memory::MemoryTable;
 use failback::store::{
-    BodySource, BodyStream, Counter, Depth, Expected, Finding, GuardedWrite, LeafStream, Outcome, ReadStore, Result,
-    Scan, Shape, WriteStore,
+    BodySource, BodyStream, Changes, Counter, Depth, Expected, Finding, GuardedWrite, History, LeafStream, LogMark,
+    LogStart, Outcome, ReadStore, Result, Scan, Shape, WriteStore,
 };
 use futures_util::StreamExt;
 
@@ -99,6 +99,18 @@ impl ReadStore for Twisted {
 
     fn rank(&self, key: &Key) -> u32 {
         self.inner.rank(key)
+    }
+
+    async fn log_start(&self, now: Timestamp) -> Result<LogStart> {
+        self.inner.log_start(now).await
+    }
+
+    async fn changes(&self, since: &LogMark, now: Timestamp) -> Result<Changes> {
+        self.inner.changes(since, now).await
+    }
+
+    async fn history(&self, now: Timestamp) -> Result<History> {
+        self.inner.history(now).await
     }
 
     async fn counters(&self) -> Result<Vec<Counter>> {

@@ -41,8 +41,8 @@ pub async fn run(arguments: Arguments) -> Ended {
         Command::Init(arguments) => init::run(arguments, &global).await,
         Command::Check { profile } => check::run(&profile, &global).await,
         Command::Diff { profile } => diff::run(&profile, &global).await,
-        Command::Plan { profile, allow, decisions } => {
-            plan::run(&profile, allow.into(), decisions.as_deref(), &global).await
+        Command::Plan { profile, rescan, allow, decisions } => {
+            plan::run(&profile, rescan, (allow.into(), decisions.as_deref()), &global).await
         }
         Command::Decide { profile, options } => decide::run(&profile, &options, &global).await,
         Command::Replay { profile, apply, freeze, allow, decisions } => {

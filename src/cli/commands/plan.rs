@@ -12,11 +12,19 @@ use crate::cli::output::{self, number};
 use crate::plan::{Allowances, Ruling, Rulings};
 use crate::session::{Action, PlanOutcome};
 
-pub async fn run(profile: &Path, allowances: Allowances, decisions: Option<&Path>, global: &Global) -> Ended {
+pub async fn run(
+    profile: &Path,
+    rescan: bool,
+    (allowances, decisions): (Allowances, Option<&Path>),
+    global: &Global,
+) -> Ended {
     let rulings = decisions.map(read_rulings).transpose()?.unwrap_or_default();
     let session = open(profile, global, allowances, rulings)?;
-    let work = async { Ok(session.plan().await?) };
+    let work = async { Ok(if rescan { session.plan().await? } else { session.plan_catch_up().await? }) };
     let (outcome, exit) = recorded(&session, Action::Plan, work).await?;
+    if !global.quiet {
+        output::tell_part(&output::readings(&outcome.stores));
+    }
     print(global, || document(&session.profile().name, &outcome), || text(&outcome))?;
     Ok(exit)
 }

@@ -49,6 +49,7 @@ async fn work(session: &Session, mode: Mode, freeze: bool, global: &Global) -> R
         tell(&format!("frozen: {}", frozen.evidence.detail));
         let planned = session.plan().await?;
         if !global.quiet {
+            output::tell_part(&output::readings(&planned.stores));
             tell(plan::text(&planned).trim_end());
         }
     }

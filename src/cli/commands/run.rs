@@ -109,7 +109,7 @@ impl Listener for Teller {
     fn told(&mut self, told: Told<'_>) {
         self.say(&match told {
             Told::Frozen(frozen) => format!("frozen: {}\n", frozen.evidence.detail),
-            Told::Planned(planned) => plan::text(planned),
+            Told::Planned(planned) => output::readings(&planned.stores) + &plan::text(planned),
             Told::Cutover(event) => format!("{}\n", cutover::words(event)),
         });
     }
@@ -119,7 +119,7 @@ impl Listener for Teller {
             Performed::Checked(outcome) => check::text(outcome),
             Performed::Checkpointed(outcome) => checkpoint::text(outcome),
             Performed::Compared(outcome) => diff::text(outcome),
-            Performed::Planned(outcome) => plan::text(outcome),
+            Performed::Planned(outcome) => output::readings(&outcome.stores) + &plan::text(outcome),
             Performed::Replayed(outcome) => replay::text(outcome),
             Performed::Verified(outcome) => verify::text(outcome),
             Performed::ProvedUndone(outcome) => verify::undone_text(outcome),

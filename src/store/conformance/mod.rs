@@ -5,6 +5,7 @@
 //! sleeps and no clock, and each check has a pair of resources of its own.
 
 mod guards;
+mod log;
 mod reading;
 mod steps;
 mod writing;
@@ -58,6 +59,11 @@ pub trait Pair: Send + Sync {
     /// Deletes the item of a number on a side.
     async fn uproot(&self, side: Side, number: u32) -> Result<(), String>;
 
+    /// Switches the change log of a side on; `false` when the store has none. Called before anything is planted.
+    async fn keep_log(&self, _side: Side) -> Result<bool, String> {
+        Ok(false)
+    }
+
     /// Brings a counter to a value on a side; gives its qualified name, `None` when the store has no counters.
     async fn plant_counter(&self, _side: Side, _value: i64) -> Result<Option<String>, String> {
         Ok(None)
@@ -95,6 +101,10 @@ const CHECKS: &[(&str, Check)] = checks![
     writing::outcomes_come_in_the_order_of_the_writes,
     writing::three_hundred_items_go_over,
     writing::counters_are_never_lowered,
+    log::a_store_without_a_log_says_so,
+    log::a_log_tells_every_touched_key_once_it_is_followed,
+    log::a_log_tells_what_was_there_or_says_nothing,
+    log::a_mark_of_another_log_is_a_gap,
     guards::an_insert_over_another_item_is_refused,
     guards::an_update_of_a_changed_item_is_refused,
     guards::an_update_of_a_missing_item_is_refused,

@@ -12,6 +12,7 @@ mod fetch;
 mod format;
 mod guard;
 mod scan;
+mod stream;
 mod table;
 mod value;
 
@@ -22,7 +23,10 @@ use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::config::retry::RetryPartition;
 
 use self::format::ItemFormat;
-use super::{BodySource, Depth, Finding, GuardedWrite, Outcome, ReadStore, Result, Scan, Shape, WriteStore, aws};
+use super::{
+    BodySource, Changes, Depth, Finding, GuardedWrite, History, LogMark, LogStart, Outcome, ReadStore, Result, Scan,
+    Shape, WriteStore, aws,
+};
 use crate::model::{Clock, Identity, Item, Key, Side, StoreId, StoreKind, Timestamp};
 use crate::profile::SideProfile;
 
@@ -39,6 +43,7 @@ pub struct DynamoDbStore {
     format: ItemFormat,
     reader: Client,
     writer: Client,
+    streams: aws_sdk_dynamodbstreams::Client,
     clock_watch: aws::ClockWatch,
 }
 
@@ -70,6 +75,7 @@ impl DynamoDbStore {
             Client::from_conf(builder.build())
         };
         let (reader, writer) = (client("read"), client("write"));
+        let streams = streams_client(&config, reached);
         let subject = format!("table {table} on {side}");
         let described = table::describe(&reader, table, &subject).await?;
         let key = table::key_of_table(&described, &subject)?;
@@ -85,6 +91,7 @@ impl DynamoDbStore {
             format: ItemFormat { subject, key, ttl_attribute, version_attribute, clock: None },
             reader,
             writer,
+            streams,
             clock_watch,
         })
     }
@@ -106,6 +113,15 @@ impl DynamoDbStore {
         self.counterpart_region = Some(region.into());
         self
     }
+}
+
+/// The client of DynamoDB Streams, a service with an endpoint of its own; test servers answer for both on one.
+fn streams_client(config: &aws_config::SdkConfig, reached: &SideProfile) -> aws_sdk_dynamodbstreams::Client {
+    let own = reached.endpoints.get("dynamodbstreams").cloned();
+    let endpoint = own.or_else(|| aws::endpoint(reached, "dynamodb"));
+    let mut builder = aws_sdk_dynamodbstreams::config::Builder::from(config);
+    builder.set_endpoint_url(endpoint);
+    aws_sdk_dynamodbstreams::Client::from_conf(builder.build())
 }
 
 impl BodySource for DynamoDbStore {}
@@ -142,6 +158,18 @@ impl ReadStore for DynamoDbStore {
 
     async fn fetch(&self, keys: &[Key], _depth: Depth) -> Result<Vec<Option<Item>>> {
         self.fetch_items(keys).await
+    }
+
+    async fn history(&self, now: Timestamp) -> Result<History> {
+        self.history_of_stream(now).await
+    }
+
+    async fn log_start(&self, now: Timestamp) -> Result<LogStart> {
+        self.start_of_stream(now).await
+    }
+
+    async fn changes(&self, since: &LogMark, now: Timestamp) -> Result<Changes> {
+        self.changes_in_stream(since, now).await
     }
 }
 

@@ -1,8 +1,9 @@
 //! The reference store: tables in this process.
 //!
 //! It does by the letter what the traits ask for, under one lock, so that drills, scenarios and tests of other rooms have a
-//! store whose answers are beyond doubt. It has no bodies, ranks or constraints, and nothing outlives the process.
+//! store whose answers are beyond doubt. It has no bodies, ranks or constraints, a change log only where a table is told to keep one, and nothing outlives the process.
 
+mod log;
 mod table;
 
 use async_trait::async_trait;
@@ -11,11 +12,11 @@ use futures_util::{StreamExt, stream};
 pub use table::{Entry, MemoryRegistry, MemoryTable};
 
 use super::{
-    BodySource, Counter, Depth, ErrorKind, Expected, Finding, GuardedWrite, LeafStream, Level, Outcome, ReadStore,
-    Result, Scan, Shape, StoreError, Wanted, WriteStore,
+    BodySource, Changes, Counter, Depth, ErrorKind, Expected, Finding, GuardedWrite, History, LeafStream, Level,
+    LogMark, LogStart, Outcome, ReadStore, Result, Scan, Shape, StoreError, Wanted, WriteStore,
 };
 use crate::digest::{item_digest, key_hash};
-use crate::model::{Identity, Item, Key, Leaf, Side, StoreId, StoreKind};
+use crate::model::{Identity, Item, Key, Leaf, Side, StoreId, StoreKind, Timestamp};
 use table::Rows;
 
 /// Leaves in one batch of a scan.
@@ -104,6 +105,18 @@ impl ReadStore for MemoryStore {
         Ok(keys.iter().map(|key| rows.entries.get(key).map(|entry| entry.item(key))).collect())
     }
 
+    async fn log_start(&self, now: Timestamp) -> Result<LogStart> {
+        Ok(self.start_of_log(now))
+    }
+
+    async fn changes(&self, since: &LogMark, now: Timestamp) -> Result<Changes> {
+        Ok(self.changes_since(since, now))
+    }
+
+    async fn history(&self, now: Timestamp) -> Result<History> {
+        Ok(self.history_of_log(now))
+    }
+
     async fn counters(&self) -> Result<Vec<Counter>> {
         Ok(self.table.lock().counters.values().cloned().collect())
     }
@@ -189,7 +202,7 @@ impl MemoryStore {
             return Outcome::Refused { found, reason: reason.to_owned() };
         }
         match write.wanted {
-            Wanted::Absent => drop(rows.entries.remove(write.key)),
+            Wanted::Absent => drop(rows.remove(write.key, self.table.now(), false)),
             Wanted::Present { item, .. } => rows.put(write.key.clone(), item.contents.clone(), self.table.now()),
         }
         Outcome::Applied

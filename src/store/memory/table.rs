@@ -5,6 +5,7 @@ use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use super::log::Log;
 use crate::digest::{encode, item_digest, key_of};
 use crate::model::{Clock, Digest, Item, Key, Leaf, Timestamp, Value};
 use crate::store::{Counter, Shape};
@@ -62,6 +63,7 @@ pub(super) struct Rows {
     pub(super) counters: BTreeMap<String, Counter>,
     pub(super) ttl_attribute: Option<String>,
     pub(super) shape: Shape,
+    pub(super) log: Option<Log>,
 }
 
 impl fmt::Debug for MemoryTable {
@@ -112,7 +114,7 @@ impl MemoryTable {
 
     /// Removes an item and gives what was there.
     pub fn remove(&self, key: &Value) -> Option<Entry> {
-        self.lock().entries.remove(&key_of(key))
+        self.lock().remove(&key_of(key), self.now(), false)
     }
 
     /// The item under a key value.
@@ -137,21 +139,30 @@ impl MemoryTable {
 
     /// Removes all items; counters and settings stay.
     pub fn clear(&self) {
-        self.lock().entries.clear();
+        let mut rows = self.lock();
+        let keys: Vec<Key> = rows.entries.keys().cloned().collect();
+        keys.iter().for_each(|key| drop(rows.remove(key, self.now(), false)));
     }
 
     /// Replaces all items by those of `other`, as a replication or a restore would.
     pub fn copy_from(&self, other: &MemoryTable) {
         let entries = other.lock().entries.clone();
-        self.lock().entries = entries;
+        self.clear();
+        let mut rows = self.lock();
+        for (key, entry) in entries {
+            rows.note(&key, None, Some(entry.digest), self.now(), false);
+            rows.entries.insert(key, entry);
+        }
     }
 
     /// Removes the items that have expired at `instant`, and gives how many; needs a time-to-live attribute.
     pub fn expire(&self, instant: Timestamp) -> usize {
         let mut rows = self.lock();
-        let before = rows.entries.len();
-        rows.entries.retain(|_, entry| entry.expires_at.is_none_or(|at| at > instant));
-        before - rows.entries.len()
+        let is_over = |entry: &Entry| entry.expires_at.is_some_and(|at| at <= instant);
+        let over: Vec<Key> =
+            rows.entries.iter().filter(|(_, entry)| is_over(entry)).map(|(key, _)| key.clone()).collect();
+        over.iter().for_each(|key| drop(rows.remove(key, Some(instant), true)));
+        over.len()
     }
 
     /// Names the attribute that holds the expiry in epoch seconds; items that are there already are looked at again.
@@ -192,7 +203,18 @@ impl Rows {
             modified_at,
             contents,
         };
+        let before = self.entries.get(&key).map(|before| before.digest);
+        self.note(&key, before, Some(entry.digest), modified_at, false);
         self.entries.insert(key, entry);
+    }
+
+    /// Removes an item and gives what was there.
+    pub(super) fn remove(&mut self, key: &Key, at: Option<Timestamp>, by_expiry: bool) -> Option<Entry> {
+        let removed = self.entries.remove(key);
+        if let Some(entry) = &removed {
+            self.note(key, Some(entry.digest), None, at, by_expiry);
+        }
+        removed
     }
 }
 

@@ -7,10 +7,10 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 use super::forward_facts;
-use crate::model::{Identity, Item, Key};
+use crate::model::{Identity, Item, Key, Timestamp};
 use crate::store::{
-    BodySource, BodyStream, Counter, Depth, Expected, Finding, GuardedWrite, Outcome, ReadStore, Result, Scan, Shape,
-    Wanted, WriteStore,
+    BodySource, BodyStream, Changes, Counter, Depth, Expected, Finding, GuardedWrite, History, LogMark, LogStart,
+    Outcome, ReadStore, Result, Scan, Shape, Wanted, WriteStore,
 };
 
 /// A store that is read but never written: writes are judged against what is there and told, and nothing else happens.
@@ -56,6 +56,18 @@ impl<S: ReadStore + ?Sized> ReadStore for DryRun<S> {
 
     async fn fetch(&self, keys: &[Key], depth: Depth) -> Result<Vec<Option<Item>>> {
         self.inner.fetch(keys, depth).await
+    }
+
+    async fn log_start(&self, now: Timestamp) -> Result<LogStart> {
+        self.inner.log_start(now).await
+    }
+
+    async fn changes(&self, since: &LogMark, now: Timestamp) -> Result<Changes> {
+        self.inner.changes(since, now).await
+    }
+
+    async fn history(&self, now: Timestamp) -> Result<History> {
+        self.inner.history(now).await
     }
 
     async fn counters(&self) -> Result<Vec<Counter>> {

@@ -10,10 +10,10 @@ use async_trait::async_trait;
 use futures_util::{StreamExt, stream};
 
 use super::forward_facts;
-use crate::model::{Identity, Item, Key, Leaf};
+use crate::model::{Identity, Item, Key, Leaf, Timestamp};
 use crate::store::{
-    BodySource, BodyStream, Counter, Depth, ErrorKind, Finding, GuardedWrite, LeafStream, Outcome, ReadStore, Result,
-    Scan, Shape, StoreError, WriteStore,
+    BodySource, BodyStream, Changes, Counter, Depth, ErrorKind, Finding, GuardedWrite, History, LeafStream, LogMark,
+    LogStart, Outcome, ReadStore, Result, Scan, Shape, StoreError, WriteStore,
 };
 
 /// A call that can be struck.
@@ -29,6 +29,12 @@ pub enum Call {
     Page,
     /// [`ReadStore::fetch`].
     Fetch,
+    /// [`ReadStore::log_start`].
+    LogStart,
+    /// [`ReadStore::changes`].
+    Changes,
+    /// [`ReadStore::history`].
+    History,
     /// [`ReadStore::counters`].
     Counters,
     /// [`BodySource::open_body`].
@@ -197,6 +203,18 @@ impl<S: ReadStore + ?Sized> ReadStore for Faulty<S> {
 
     async fn fetch(&self, keys: &[Key], depth: Depth) -> Result<Vec<Option<Item>>> {
         self.faults.around(Call::Fetch, self.inner.fetch(keys, depth)).await
+    }
+
+    async fn log_start(&self, now: Timestamp) -> Result<LogStart> {
+        self.faults.around(Call::LogStart, self.inner.log_start(now)).await
+    }
+
+    async fn changes(&self, since: &LogMark, now: Timestamp) -> Result<Changes> {
+        self.faults.around(Call::Changes, self.inner.changes(since, now)).await
+    }
+
+    async fn history(&self, now: Timestamp) -> Result<History> {
+        self.faults.around(Call::History, self.inner.history(now)).await
     }
 
     async fn counters(&self) -> Result<Vec<Counter>> {

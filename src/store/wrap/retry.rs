@@ -8,10 +8,10 @@ use async_trait::async_trait;
 use futures_util::{StreamExt, stream};
 
 use super::{Pause, forward_facts};
-use crate::model::{Identity, Item, Key};
+use crate::model::{Identity, Item, Key, Timestamp};
 use crate::store::{
-    BodySource, BodyStream, Counter, Depth, Finding, GuardedWrite, LeafStream, Outcome, ReadStore, Result, Scan, Shape,
-    StoreError, WriteStore,
+    BodySource, BodyStream, Changes, Counter, Depth, Finding, GuardedWrite, History, LeafStream, LogMark, LogStart,
+    Outcome, ReadStore, Result, Scan, Shape, StoreError, WriteStore,
 };
 
 /// How often and how soon something is tried again.
@@ -138,6 +138,18 @@ impl<S: ReadStore + ?Sized + 'static> ReadStore for Retrying<S> {
 
     async fn fetch(&self, keys: &[Key], depth: Depth) -> Result<Vec<Option<Item>>> {
         self.retries.run(|| self.inner.fetch(keys, depth)).await
+    }
+
+    async fn log_start(&self, now: Timestamp) -> Result<LogStart> {
+        self.retries.run(|| self.inner.log_start(now)).await
+    }
+
+    async fn changes(&self, since: &LogMark, now: Timestamp) -> Result<Changes> {
+        self.retries.run(|| self.inner.changes(since, now)).await
+    }
+
+    async fn history(&self, now: Timestamp) -> Result<History> {
+        self.retries.run(|| self.inner.history(now)).await
     }
 
     async fn counters(&self) -> Result<Vec<Counter>> {

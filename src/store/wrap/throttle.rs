@@ -12,10 +12,10 @@ use governor::state::{InMemoryState, NotKeyed};
 use governor::{Quota, RateLimiter};
 
 use super::{Pace, Pause, Sleep, forward_facts};
-use crate::model::{Identity, Item, Key};
+use crate::model::{Identity, Item, Key, Timestamp};
 use crate::store::{
-    BodySource, BodyStream, Counter, Depth, Finding, GuardedWrite, LeafStream, Outcome, ReadStore, Result, Scan, Shape,
-    WriteStore,
+    BodySource, BodyStream, Changes, Counter, Depth, Finding, GuardedWrite, History, LeafStream, LogMark, LogStart,
+    Outcome, ReadStore, Result, Scan, Shape, WriteStore,
 };
 
 /// Keeps to a number of items per second; a second's worth may pass at once.
@@ -121,6 +121,21 @@ impl<S: ReadStore + ?Sized> ReadStore for Throttled<S> {
     async fn fetch(&self, keys: &[Key], depth: Depth) -> Result<Vec<Option<Item>>> {
         self.before_reading(keys.len()).await;
         self.inner.fetch(keys, depth).await
+    }
+
+    async fn log_start(&self, now: Timestamp) -> Result<LogStart> {
+        self.pace.gate().await;
+        self.inner.log_start(now).await
+    }
+
+    async fn changes(&self, since: &LogMark, now: Timestamp) -> Result<Changes> {
+        self.pace.gate().await;
+        self.inner.changes(since, now).await
+    }
+
+    async fn history(&self, now: Timestamp) -> Result<History> {
+        self.pace.gate().await;
+        self.inner.history(now).await
     }
 
     async fn counters(&self) -> Result<Vec<Counter>> {

@@ -115,6 +115,11 @@ impl Pair for DynamoDbPair {
         Ok(())
     }
 
+    async fn keep_log(&self, side: Side) -> Result<bool, String> {
+        crate::dynamodb::stream(self.at(side), &self.table).await;
+        Ok(true)
+    }
+
     async fn uproot(&self, side: Side, number: u32) -> Result<(), String> {
         let request = self.at(side).delete_item().table_name(&self.table).set_key(Some(row_key(number)));
         request.send().await.map(drop).map_err(|error| format!("cannot delete: {error}"))

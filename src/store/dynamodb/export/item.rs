@@ -14,7 +14,7 @@ use serde_json::value::RawValue;
 use super::super::format::ItemFormat;
 use super::super::value::without_replication;
 use crate::model::{Decimal, Key, Leaf, Timestamp, Value};
-use crate::store::{ErrorKind, Image, KeyChange, Result, StoreError};
+use crate::store::{ErrorKind, ItemThen, KeyChange, Result, StoreError};
 
 /// A line of a FULL export.
 #[derive(Deserialize)]
@@ -76,12 +76,12 @@ impl ItemFormat {
         };
         let (old, new) = (image(line.old_image)?, image(line.new_image)?);
         let before = match (old, &new) {
-            (Some(old), _) => Image::Present(old),
+            (Some(old), _) => ItemThen::Present(old),
             // An update has an old image in this view, so that a line with none is an insert.
-            (None, Some(_)) if has_old_images => Image::Absent,
-            (None, _) => Image::Untold,
+            (None, Some(_)) if has_old_images => ItemThen::Absent,
+            (None, _) => ItemThen::Untold,
         };
-        Ok(KeyChange { key, written_at, before, after: new.map_or(Image::Absent, Image::Present) })
+        Ok(KeyChange { key, written_at, before, after: new.map_or(ItemThen::Absent, ItemThen::Present) })
     }
 
     fn key_of_json(&self, keys: &[u8]) -> Result<Key> {

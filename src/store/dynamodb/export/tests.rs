@@ -15,7 +15,7 @@ use super::super::format::KeyAttribute;
 use super::objects::Object;
 use super::*;
 use crate::model::{Leaf, StoreKind};
-use crate::store::{Image, KeyChange, ReadStore};
+use crate::store::{ItemThen, KeyChange, ReadStore};
 
 #[path = "../../../../tests/suite/exports/fixture.rs"]
 mod fixture;
@@ -383,19 +383,19 @@ async fn every_spelling_view_and_kind_of_change_is_read() {
         read.iter().map(|change| change.written_at.as_microsecond() - 1_795_000_000_000_000).collect();
     assert_eq!(times, [1, 2, 3, 4]);
     let images = |read: &[KeyChange]| read.iter().map(|c| (c.before.clone(), c.after.clone())).collect::<Vec<_>>();
-    let present = |id, total| Image::Present(leaf(id, total));
+    let present = |id, total| ItemThen::Present(leaf(id, total));
     assert_eq!(
         images(&read),
         [
-            (Image::Absent, present("a", "1")),
+            (ItemThen::Absent, present("a", "1")),
             (present("b", "1"), present("b", "2")),
-            (present("c", "3"), Image::Absent),
-            (Image::Untold, Image::Absent),
+            (present("c", "3"), ItemThen::Absent),
+            (ItemThen::Untold, ItemThen::Absent),
         ]
     );
     // Without old images an insert looks like an update: nothing is told of what was before.
     fixture.summary["outputView"] = "NEW_IMAGE".into();
-    assert_eq!(changes(&fixture).await.expect("changes")[0].before, Image::Untold);
+    assert_eq!(changes(&fixture).await.expect("changes")[0].before, ItemThen::Untold);
     fixture.summary["outputView"] = "SOME_IMAGE".into();
     assert!(told(&changes(&fixture).await.expect_err("unknown")).contains("view SOME_IMAGE is not known"));
 
