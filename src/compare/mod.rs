@@ -8,6 +8,7 @@ mod base;
 mod read;
 mod settle;
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
@@ -18,10 +19,10 @@ use serde::{Deserialize, Serialize};
 pub use base::{Base, BaseSummary};
 pub use read::{Progress, Quiet, Reading, read_side};
 
-use crate::diff::{BaseState, DeltaLine, HourCounts, JoinedBucket, VerdictCounts, join};
+use crate::diff::{BaseState, DeltaLine, HourCounts, JoinedBucket, ReplicationCounts, VerdictCounts, join};
 use crate::digest::manifest::{MANIFEST_FORMAT, ManifestError, ManifestHeader, ManifestWriter};
 use crate::digest::{BUCKETS, Bucket, CANONICAL_FORMAT, SinkError, bucket_root};
-use crate::model::{Clock, Digest, Identity, Side, StoreId, StoreKind, Timestamp, Verdict};
+use crate::model::{Clock, Digest, Identity, Key, Side, StoreId, StoreKind, Timestamp, Verdict};
 use crate::store::{StoreError, StorePair};
 
 /// Buckets joined at the same time; with two sides and a base this bounds what is in memory beyond the sinks' budget.
@@ -49,7 +50,7 @@ pub struct Settings {
 }
 
 /// Looks up what both sides had in common for a key, later than the base; the outer `None` where nothing is known.
-pub type CommonSince = Arc<dyn Fn(&crate::model::Key) -> Result<Option<Option<Digest>>, LookupError> + Send + Sync>;
+pub type CommonSince = Arc<dyn Fn(&Key) -> Result<Option<Option<Digest>>, LookupError> + Send + Sync>;
 
 /// Why a lookup failed.
 pub type LookupError = Box<dyn std::error::Error + Send + Sync>;
@@ -87,10 +88,16 @@ pub struct Comparison {
     /// Differences by the hour of their last change, where the profile has T0 and the store tells times.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub hours: Option<HourCounts>,
+    /// Differences by what replication says of them, where the store tells.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub replication: Option<ReplicationCounts>,
     /// The file of delta lines, in bucket order.
     pub delta: PathBuf,
     /// The folder of the manifests.
     pub manifests: PathBuf,
+    /// Why this is only a forecast, where it is: then it is never parity.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub forecast: Option<String>,
     /// What this kind of store's comparison does not look at.
     pub not_checked: Vec<String>,
 }
@@ -103,7 +110,7 @@ impl Comparison {
 
     /// Whether both sides are the same, by root.
     pub fn at_parity(&self) -> bool {
-        self.primary.root == self.dr.root && self.verdicts.differing() == 0
+        self.forecast.is_none() && self.primary.root == self.dr.root && self.verdicts.differing() == 0
     }
 }
 
@@ -200,6 +207,7 @@ pub async fn compare(
                 let common = common.map_err(|source| CompareError::Common { store: store.clone(), source })?;
                 if let Some(common) = common {
                     candidate.base = common.map_or(BaseState::Absent, BaseState::Present);
+                    bucket.common.insert(candidate.key.clone());
                 }
             }
             let lines = settle::settle(pair, &mut bucket, settings, clock).await?;
@@ -209,6 +217,12 @@ pub async fn compare(
     base_buckets.prove_read(store, &outputs.base_roots, outputs.base_items)?;
     let comparison = outputs.finish(pair, &primary, &dr, base_buckets.summary())?;
     Ok(Comparison { not_checked: not_checked(pair), ..comparison })
+}
+
+/// Why a comparison of these sides is only a forecast.
+fn forecast(pair: &StorePair) -> Option<String> {
+    let told: Vec<String> = [pair.primary.forecast(), pair.dr.forecast()].into_iter().flatten().collect();
+    (!told.is_empty()).then(|| told.join(", "))
 }
 
 /// What neither side, or either of them, was looked at for.
@@ -225,6 +239,8 @@ struct BucketPair {
     dr: Bucket,
     base_root: Digest,
     joined: JoinedBucket,
+    /// Candidates whose base is what an earlier pass wrote to both.
+    common: BTreeSet<Key>,
 }
 
 fn join_buckets(
@@ -244,7 +260,7 @@ fn join_buckets(
             let base = base.leaves(store, index)?;
             let joined = join(&primary, &dr, base.as_deref());
             let base_root = bucket_root(base.as_deref().unwrap_or_default());
-            Ok(BucketPair { primary, dr, base_root, joined })
+            Ok(BucketPair { primary, dr, base_root, joined, common: BTreeSet::new() })
         })
         .collect()
 }
@@ -258,6 +274,7 @@ struct Outputs {
     manifests: PathBuf,
     verdicts: VerdictCounts,
     hours: Option<HourCounts>,
+    replication: ReplicationCounts,
     base_items: u64,
     base_roots: Box<[Digest; BUCKETS]>,
 }
@@ -278,6 +295,7 @@ impl Outputs {
             manifests: settings.manifests.clone(),
             verdicts: VerdictCounts::default(),
             hours: settings.hours_since.map(HourCounts::since),
+            replication: ReplicationCounts::default(),
             base_items: 0,
             base_roots: Box::new([bucket_root(&[]); BUCKETS]),
         })
@@ -300,6 +318,7 @@ impl Outputs {
         for line in &lines.delta {
             self.verdicts.add(line.verdict, 1);
             self.hours.iter_mut().for_each(|hours| hours.add(line.changed_at));
+            self.replication.add(line.verdict, line.replication.as_ref());
             self.line(line).map_err(|source| CompareError::Delta {
                 store: store.clone(),
                 path: self.delta_path.clone(),
@@ -352,8 +371,10 @@ impl Outputs {
             base: base.map(|base| BaseSummary { items: self.base_items, ..base }),
             verdicts: self.verdicts,
             hours: self.hours.filter(HourCounts::is_told),
+            replication: Some(self.replication).filter(ReplicationCounts::is_told),
             delta: self.delta_path,
             manifests: self.manifests,
+            forecast: forecast(pair),
             not_checked: Vec::new(),
         })
     }

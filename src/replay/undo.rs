@@ -41,6 +41,7 @@ const REFUSALS_LISTED: usize = 1_000;
 /// [`ReplayError`]: what was not restored is looked at again by the next undo.
 pub async fn undo_store(context: &Context<'_>) -> Result<UndoSummary, ReplayError> {
     let mut summary = UndoSummary::default();
+    super::runner::tidy(context).await?;
     let task = format!("undo {}", context.pair.id);
     context.progress.begin(&task, None);
     let mut after: Option<PriorImage> = None;

@@ -35,6 +35,12 @@ pub fn text(outcome: &DiffOutcome) -> String {
             (Some(base), None) => format!("{store}: base {}, of unknown age\n", base.kind),
             (Some(base), Some(age)) => format!("{store}: base {}, {age} s older than what dr had\n", base.kind),
         };
+        if let Some(why) = &comparison.forecast {
+            text += &format!("{store}: ONLY A FORECAST, never parity: {why}\n");
+        }
+        if let Some(counts) = &comparison.replication {
+            text += &format!("{store}: {}\n", counts.sentence());
+        }
         text += &format!("{store}: delta in {}\n", comparison.delta.display());
     }
     text += if outcome.at_parity() { "the sides are the same\n" } else { "the sides differ; next: failback plan\n" };
