@@ -68,6 +68,8 @@ pub fn stores_json(stores: &[Comparison]) -> Json {
             "dr": side(&comparison.dr),
             "base": comparison.base.as_ref().map(|base| json!({"kind": base.kind, "items": base.items, "as_of": base.as_of})),
             "verdicts": verdicts,
+            "replication": comparison.replication,
+            "forecast": comparison.forecast,
             "delta": comparison.delta,
             "not_checked": comparison.not_checked,
         });

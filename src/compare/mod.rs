@@ -11,6 +11,7 @@ mod read;
 mod settle;
 mod sides;
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
@@ -25,10 +26,10 @@ pub use read::{Progress, Quiet, Reading, TaskUnderWay, read_side};
 pub use sides::{HowRead, Known, LogUse, SideLog, SideLogs};
 
 use self::sides::{SideLeaves, read_leaves};
-use crate::diff::{BaseState, DeltaLine, HourCounts, JoinedBucket, VerdictCounts, join};
+use crate::diff::{BaseState, DeltaLine, HourCounts, JoinedBucket, ReplicationCounts, VerdictCounts, join};
 use crate::digest::manifest::{MANIFEST_FORMAT, ManifestError, ManifestHeader, ManifestWriter};
 use crate::digest::{BUCKETS, Bucket, CANONICAL_FORMAT, SinkError, bucket_root};
-use crate::model::{Clock, Digest, Identity, Side, StoreId, StoreKind, Timestamp, Verdict};
+use crate::model::{Clock, Digest, Identity, Key, Side, StoreId, StoreKind, Timestamp, Verdict};
 use crate::store::{StoreError, StorePair};
 
 /// Buckets joined at the same time; with two sides and a base this bounds what is in memory beyond the sinks' budget.
@@ -58,7 +59,7 @@ pub struct Settings {
 }
 
 /// Looks up what both sides had in common for a key, later than the base; the outer `None` where nothing is known.
-pub type CommonSince = Arc<dyn Fn(&crate::model::Key) -> Result<Option<Option<Digest>>, LookupError> + Send + Sync>;
+pub type CommonSince = Arc<dyn Fn(&Key) -> Result<Option<Option<Digest>>, LookupError> + Send + Sync>;
 
 /// Why a lookup failed.
 pub type LookupError = Box<dyn std::error::Error + Send + Sync>;
@@ -96,6 +97,9 @@ pub struct Comparison {
     /// Differences by the hour of their last change, where the profile has T0 and the store tells times.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub hours: Option<HourCounts>,
+    /// Differences by what replication says of them, where the store tells.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub replication: Option<ReplicationCounts>,
     /// The file of delta lines, in bucket order.
     pub delta: PathBuf,
     /// The folder of the manifests.
@@ -103,6 +107,9 @@ pub struct Comparison {
     /// How the sides were read, and where their change logs stood; absent in what older versions wrote.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub logs: Option<SideLogs>,
+    /// Why this is only a forecast, where it is: then it is never parity.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub forecast: Option<String>,
     /// What this kind of store's comparison does not look at.
     pub not_checked: Vec<String>,
     /// Where not everything was read: what it rests on. It then says nothing of parity.
@@ -118,7 +125,8 @@ impl Comparison {
 
     /// Whether both sides were read in full and are the same, by root.
     pub fn at_parity(&self) -> bool {
-        self.narrowed.is_none() && self.primary.root == self.dr.root && self.verdicts.differing() == 0
+        let is_whole = self.narrowed.is_none() && self.forecast.is_none();
+        is_whole && self.primary.root == self.dr.root && self.verdicts.differing() == 0
     }
 }
 
@@ -229,6 +237,7 @@ async fn joined(
                 let common = common.map_err(|source| CompareError::Common { store: store.clone(), source })?;
                 if let Some(common) = common {
                     candidate.base = common.map_or(BaseState::Absent, BaseState::Present);
+                    bucket.common.insert(candidate.key.clone());
                 }
             }
             let lines = settle::settle(pair, &mut bucket, settings, clock).await?;
@@ -247,6 +256,12 @@ async fn joined(
     Ok(Comparison { not_checked, narrowed, ..comparison })
 }
 
+/// Why a comparison of these sides is only a forecast.
+fn forecast(pair: &StorePair) -> Option<String> {
+    let told: Vec<String> = [pair.primary.forecast(), pair.dr.forecast()].into_iter().flatten().collect();
+    (!told.is_empty()).then(|| told.join(", "))
+}
+
 /// What neither side, or either of them, was looked at for.
 fn not_checked(pair: &StorePair) -> Vec<String> {
     let mut all = pair.primary.not_checked();
@@ -262,6 +277,8 @@ struct BucketPair {
     base_root: Digest,
     base_read: u64,
     joined: JoinedBucket,
+    /// Candidates whose base is what an earlier pass wrote to both.
+    common: BTreeSet<Key>,
 }
 
 fn join_buckets(
@@ -285,7 +302,7 @@ fn join_buckets(
             for candidate in joined.candidates.iter_mut().filter(|_| !base.told.is_empty()) {
                 candidate.base = base.state_of(&candidate.key);
             }
-            Ok(BucketPair { primary, dr, base_root: base.root, base_read: base.items, joined })
+            Ok(BucketPair { primary, dr, base_root: base.root, base_read: base.items, joined, common: BTreeSet::new() })
         })
         .collect()
 }
@@ -304,6 +321,7 @@ struct Outputs {
     manifests: PathBuf,
     verdicts: VerdictCounts,
     hours: Option<HourCounts>,
+    replication: ReplicationCounts,
     base_items: u64,
     base_read: u64,
     base_roots: Box<[Digest; BUCKETS]>,
@@ -325,6 +343,7 @@ impl Outputs {
             manifests: settings.manifests.clone(),
             verdicts: VerdictCounts::default(),
             hours: settings.hours_since.map(HourCounts::since),
+            replication: ReplicationCounts::default(),
             base_items: 0,
             base_read: 0,
             base_roots: Box::new([bucket_root(&[]); BUCKETS]),
@@ -349,6 +368,7 @@ impl Outputs {
         for line in &lines.delta {
             self.verdicts.add(line.verdict, 1);
             self.hours.iter_mut().for_each(|hours| hours.add(line.changed_at));
+            self.replication.add(line.verdict, line.replication.as_ref());
             self.line(line).map_err(|source| CompareError::Delta {
                 store: store.clone(),
                 path: self.delta_path.clone(),
@@ -399,9 +419,11 @@ impl Outputs {
             base: base.map(|base| BaseSummary { items: self.base_items, ..base }),
             verdicts: self.verdicts,
             hours: self.hours.filter(HourCounts::is_told),
+            replication: Some(self.replication).filter(ReplicationCounts::is_told),
             delta: self.delta_path,
             manifests: self.manifests,
             logs: primary.log.clone().zip(dr.log.clone()).map(|(primary, dr)| SideLogs { primary, dr }),
+            forecast: forecast(pair),
             not_checked: Vec::new(),
             narrowed: None,
         })

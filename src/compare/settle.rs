@@ -5,14 +5,18 @@
 
 use std::collections::BTreeMap;
 
-use super::{BucketPair, CompareError, Settings};
+use futures_util::{StreamExt, TryStreamExt, stream};
 
-use crate::diff::{BaseFacts, BaseState, Candidate, DeltaLine, Facts, classify};
+use super::{BucketPair, CompareError, Settings};
+use crate::diff::{BaseFacts, BaseState, Candidate, DeltaLine, Facts, NOT_REPLICATED, Replication, classify};
 use crate::model::{Change, Clock, Digest, Item, Key, Leaf, Side, Timestamp, Value, Verdict};
-use crate::store::{Depth, StorePair};
+use crate::store::s3::replication_of;
+use crate::store::{Depth, ErrorKind, StorePair};
 
 /// Keys read again in one request to a store.
 const KEYS_AT_ONCE: usize = 400;
+/// Bodies read at the same time so that two items share a proof.
+const PROOFS_AT_ONCE: usize = 16;
 
 /// What became of the candidates of one bucket.
 #[derive(Default)]
@@ -42,7 +46,13 @@ pub(super) async fn settle(
                 Verdict::Unchanged if primary.is_some() => settled.unchanged += 1,
                 Verdict::Converged => settled.converged += 1,
                 verdict if verdict.is_difference() => {
-                    settled.delta.extend(line_of(pair, candidate, verdict, &primary, &dr, settings));
+                    let line = line_of(pair, candidate, verdict, &primary, &dr, settings);
+                    let mut line = line.map(|line| with_replication(line, &primary, &dr));
+                    // What this session wrote to the primary itself is no write that dr never saw.
+                    if bucket.common.contains(&candidate.key) {
+                        line.iter_mut().for_each(|line| line.doubt = None);
+                    }
+                    settled.delta.extend(line);
                 }
                 // Both sides lost the item since it was scanned, and no base had it: there is nothing to count.
                 _ => {}
@@ -60,6 +70,7 @@ pub(super) async fn settle(
 async fn read_again(pair: &StorePair, candidates: &[Candidate]) -> Result<Vec<Images>, CompareError> {
     let keys: Vec<Key> = candidates.iter().map(|candidate| candidate.key.clone()).collect();
     let mut images = fetch_both(pair, &keys, Depth::Evidence).await?;
+    share_proofs(pair, &mut images).await?;
     let doubtful: Vec<usize> = (0..keys.len()).filter(|at| is_doubtful(candidates[*at].base, &images[*at])).collect();
     if !doubtful.is_empty() {
         let keys: Vec<Key> = doubtful.iter().map(|at| keys[*at].clone()).collect();
@@ -69,6 +80,38 @@ async fn read_again(pair: &StorePair, candidates: &[Candidate]) -> Result<Vec<Im
         }
     }
     Ok(images)
+}
+
+/// Reads one body of each two that share no proof, where that is enough: dr's, or the primary's where dr's is the one that
+/// is proved.
+async fn share_proofs(pair: &StorePair, images: &mut [Images]) -> Result<(), CompareError> {
+    let proofs = images.iter().map(|images| async move {
+        let (Some(primary), Some(dr)) = images else { return Ok(None) };
+        if primary.same_as(dr).is_some() || primary.size != dr.size {
+            return Ok(None);
+        }
+        let is_of_primary = dr.is_proved() && !primary.is_proved();
+        let proved = match is_of_primary {
+            true => (pair.primary.prove_like(primary, dr).await, Side::Primary),
+            false => (pair.dr.prove_like(dr, primary).await, Side::Dr),
+        };
+        match proved {
+            (Ok(item), side) => Ok(Some((item, side))),
+            // It changed since: both are read again by content.
+            (Err(error), _) if error.kind == ErrorKind::Unfit => Ok(None),
+            (Err(source), side) => Err(CompareError::Read { store: pair.id.clone(), side, source }),
+        }
+    });
+    let proved: Vec<Option<(Item, Side)>> =
+        stream::iter(proofs.collect::<Vec<_>>()).buffered(PROOFS_AT_ONCE).boxed().try_collect().await?;
+    for (images, proved) in images.iter_mut().zip(proved) {
+        match proved {
+            Some((item, Side::Primary)) => images.0 = Some(item),
+            Some((item, _)) => images.1 = Some(item),
+            None => {}
+        }
+    }
+    Ok(())
 }
 
 async fn fetch_both(pair: &StorePair, keys: &[Key], depth: Depth) -> Result<Vec<Images>, CompareError> {
@@ -161,8 +204,19 @@ fn line_of(
         newer: settings.newest_field.as_deref().and_then(|field| newer(field, primary, dr)),
         changed_at: changed_at(settings.newest_field.as_deref(), verdict, primary, dr),
         hold,
+        replication: None,
+        doubt: None,
         rank: pair.primary.rank(&candidate.key),
     })
+}
+
+/// The line with what replication says of both sides' copies.
+fn with_replication(line: DeltaLine, primary: &Option<Item>, dr: &Option<Item>) -> DeltaLine {
+    let word =
+        |item: &Option<Item>| item.as_ref().map(|item| replication_of(item).unwrap_or(NOT_REPLICATED).to_owned());
+    let replication = Replication::of(word(primary).as_deref(), word(dr).as_deref());
+    let doubt = replication.as_ref().and_then(|replication| replication.doubt(line.verdict));
+    DeltaLine { replication, doubt, ..line }
 }
 
 /// Which side is newer by a field that both have, of one kind; `None` when it cannot be told or they tie.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
-use super::BaseState;
+use super::{BaseState, Replication};
 use crate::digest::key_json;
 use crate::model::{Change, Digest, Key, Side, StoreId, StoreKind, Timestamp, Verdict};
 
@@ -42,6 +42,12 @@ pub struct DeltaLine {
     /// Why the store asks to leave this item to a person.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub hold: Option<String>,
+    /// How far replication between the sides came with the item, where the store tells.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub replication: Option<Replication>,
+    /// Why a person should look before dr is followed, though the store could write the item.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub doubt: Option<String>,
     /// The order among containers: parents before children.
     #[serde(default)]
     pub rank: u32,

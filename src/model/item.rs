@@ -16,16 +16,35 @@ pub struct Evidence {
 
 impl Evidence {
     /// All kinds of proof, the one a leaf is made of by preference first.
-    pub const KINDS: [&'static str; 8] =
-        ["crc64nvme", "crc32", "crc32c", "sha256", "sha1", "md5", "composite", "blake3"];
+    pub const KINDS: [&'static str; 10] = [
+        "crc64nvme",
+        "crc32",
+        "crc32c",
+        "sha256",
+        "sha1",
+        "md5",
+        Evidence::COMPOSITE,
+        Evidence::PARTS_MD5,
+        "blake3",
+        Evidence::UNPROVED,
+    ];
+
+    /// A checksum of part checksums, which depends on how a body was cut into parts.
+    pub const COMPOSITE: &'static str = "composite";
+    /// An MD5 of part MD5s, as the ETag of an upload in parts is.
+    pub const PARTS_MD5: &'static str = "parts-md5";
+    /// No proof, only the name of one very version: it agrees with nothing else.
+    pub const UNPROVED: &'static str = "unproved";
 
     /// The kind of a name, when there is such a kind.
     pub fn kind_named(name: &str) -> Option<&'static str> {
         Evidence::KINDS.into_iter().find(|kind| *kind == name)
     }
-    /// The kind whose agreement proves sameness while its disagreement proves nothing: a checksum of part checksums
-    /// depends on how a body was cut into parts.
-    pub const COMPOSITE: &str = "composite";
+
+    /// Whether agreement in a kind proves sameness while disagreement proves nothing.
+    fn is_one_way(kind: &str) -> bool {
+        [Evidence::COMPOSITE, Evidence::PARTS_MD5, Evidence::UNPROVED].contains(&kind)
+    }
 }
 
 /// One item, read with its contents.
@@ -60,6 +79,11 @@ impl Item {
         self.digest == *digest || self.evidence.iter().any(|e| e.digest == *digest)
     }
 
+    /// Whether any proof covers the whole of the contents by itself, so that another reading can be held against it.
+    pub fn is_proved(&self) -> bool {
+        self.evidence.is_empty() || self.evidence.iter().any(|proof| !Evidence::is_one_way(proof.kind))
+    }
+
     /// Compares two items: `Some(true)` equal, `Some(false)` different, `None` when they share no kind of proof.
     pub fn same_as(&self, other: &Item) -> Option<bool> {
         let shared = self.evidence.iter().flat_map(|mine| {
@@ -69,7 +93,7 @@ impl Item {
         for (mine, theirs) in shared {
             match mine.digest == theirs.digest {
                 true => agree = true,
-                false => disagree |= mine.kind != Evidence::COMPOSITE,
+                false => disagree |= !Evidence::is_one_way(mine.kind),
             }
         }
         let is_only_proof = self.evidence.is_empty() || other.evidence.is_empty();

@@ -75,7 +75,7 @@ pub fn decide(line: &DeltaLine, policy: &PolicyProfile, ruling: Option<Ruling>) 
     match ruling {
         Some(Ruling::Dr | Ruling::Both) => Decision::FollowDr,
         Some(Ruling::Primary) => Decision::Accept("kept as the primary has it, by a person's ruling".into()),
-        None => by_policy(line, policy),
+        None => line.doubt.clone().map_or_else(|| by_policy(line, policy), Decision::Hold),
     }
 }
 
@@ -160,6 +160,8 @@ mod tests {
             primary_untouched,
             newer: None,
             changed_at: None,
+            replication: None,
+            doubt: None,
             hold: None,
             rank: 0,
         }

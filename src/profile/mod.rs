@@ -134,7 +134,6 @@ pub struct StoreProfile {
 
 /// Both sides of one store.
 #[derive(Debug, Clone)]
-#[expect(clippy::large_enum_variant, reason = "a profile has few stores, and adapters match on its fields")]
 pub enum Resources {
     /// `kind = "memory"`: the reference store; a name in this process, for drills and tests.
     Memory {
@@ -188,6 +187,40 @@ pub struct BucketProfile {
     pub bucket: String,
     /// Only keys that begin so.
     pub prefix: String,
+    /// The `manifest.json` of an S3 Inventory report on it, for forecasts.
+    pub inventory: Option<String>,
+    /// The KMS key that objects are written with which dr had encrypted by KMS; the primary only.
+    pub kms_key: Option<String>,
+    /// Objects of at least this many MiB are copied by S3 itself where it can; the primary only.
+    pub copy_from_mib: u64,
+    /// What becomes of Object Lock; the primary only.
+    pub object_lock: ObjectLockProfile,
+}
+
+impl BucketProfile {
+    /// A bucket with all else by default.
+    pub fn new(bucket: impl Into<String>, prefix: impl Into<String>) -> BucketProfile {
+        BucketProfile {
+            bucket: bucket.into(),
+            prefix: prefix.into(),
+            inventory: None,
+            kms_key: None,
+            copy_from_mib: COPY_FROM_MIB,
+            object_lock: ObjectLockProfile::Carry,
+        }
+    }
+}
+
+/// What S3 copies in one request, in MiB.
+pub const COPY_FROM_MIB: u64 = 5 * 1024;
+
+/// What becomes of retentions and legal holds of objects that are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ObjectLockProfile {
+    /// They are carried along; an object is not written where that is not possible.
+    Carry,
+    /// Objects are written without.
+    Drop,
 }
 
 /// A database, by URL or as RDS knows it.

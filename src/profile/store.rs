@@ -8,7 +8,8 @@ use super::schema::Rule;
 use super::table::Table;
 use super::{
     BaseProfile, BucketProfile, ChangesProfile, ConflictPolicy, DatabaseProfile, DeletePolicy, LimitsProfile,
-    PolicyProfile, Resources, StoreProfile, StrandedPolicy, TableProfile, TlsMode, UnattributedPolicy,
+    ObjectLockProfile, PolicyProfile, Resources, StoreProfile, StrandedPolicy, TableProfile, TlsMode,
+    UnattributedPolicy,
 };
 
 /// A store and where its parts stand.
@@ -91,7 +92,7 @@ fn resources(table: &Table<'_>, kind: Kind) -> Option<Resources> {
             Resources::DynamoDb { primary: primary?, dr: dr?, version_attribute, newest_attribute }
         }
         Kind::S3 => {
-            let (primary, dr) = (primary.map(bucket), dr.map(bucket));
+            let (primary, dr) = (primary.map(written_bucket), dr.map(read_bucket));
             Resources::S3 { primary: primary?, dr: dr? }
         }
         Kind::Postgres => {
@@ -120,7 +121,26 @@ fn dynamodb_table(fields: Table<'_>) -> TableProfile {
     TableProfile { table }
 }
 
-fn bucket(table: Table<'_>) -> BucketProfile {
+/// The largest threshold that a size may state, in MiB: the largest object there is.
+const COPY_FROM_MIB_MAX: u64 = 50 << 20;
+
+fn written_bucket(table: Table<'_>) -> BucketProfile {
+    let named = bucket(&table);
+    let kms_key = table.text("kms_key");
+    let copy_from_mib = table.number("copy_from_mib", 5..=COPY_FROM_MIB_MAX).unwrap_or(named.copy_from_mib);
+    let words = [("carry", ObjectLockProfile::Carry), ("drop", ObjectLockProfile::Drop)];
+    let object_lock = table.word("object_lock", &words).unwrap_or(named.object_lock);
+    table.finish();
+    BucketProfile { kms_key, copy_from_mib, object_lock, ..named }
+}
+
+fn read_bucket(table: Table<'_>) -> BucketProfile {
+    let named = bucket(&table);
+    table.finish();
+    named
+}
+
+fn bucket(table: &Table<'_>) -> BucketProfile {
     let bucket = table.need_text("bucket");
     let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
     if !bucket.is_empty() && (!bucket.chars().all(fits) || !(3..=255).contains(&bucket.len())) {
@@ -128,8 +148,13 @@ fn bucket(table: Table<'_>) -> BucketProfile {
         table.complain("bucket", "not a bucket's name", Some(hint));
     }
     let prefix = table.text_or_empty("prefix").unwrap_or_default();
-    table.finish();
-    BucketProfile { bucket, prefix }
+    let inventory = table.text("inventory");
+    let is_manifest = |url: &String| url.starts_with("s3://") && url.ends_with("/manifest.json");
+    if inventory.as_ref().is_some_and(|url| !is_manifest(url)) {
+        let hint = "write s3://bucket/prefix/source/configuration/2026-11-25T01-00Z/manifest.json";
+        table.complain("inventory", "not the manifest of an S3 Inventory report", Some(hint));
+    }
+    BucketProfile { inventory, ..BucketProfile::new(bucket, prefix) }
 }
 
 fn database(table: Table<'_>) -> DatabaseProfile {

@@ -4,7 +4,7 @@ use super::{Context, ReplayError, ReplaySummary, encode_image, found_image, is_w
 use crate::compare::TaskUnderWay;
 use crate::journal::{PriorFate, PriorImage, Settlement, StepRow, StepState};
 use crate::model::{Digest, Item, Key, Side, Verdict};
-use crate::store::{Depth, Expected, GuardedWrite, Outcome, ReadStore, Wanted};
+use crate::store::{Depth, Expected, Finding, GuardedWrite, Outcome, ReadStore, Wanted};
 
 /// Steps read, intended and written together; they share two commits.
 const STEPS_AT_ONCE: usize = 100;
@@ -33,6 +33,9 @@ pub async fn replay_store(
 ) -> Result<ReplaySummary, ReplayError> {
     let (number, id) = plan;
     let mut summary = ReplaySummary::default();
+    if mode == Mode::Apply {
+        summary.findings = tidy(context).await?;
+    }
     let open = context.journal.open_steps(number, &context.pair.id)?;
     let task = TaskUnderWay::begin(context.progress, format!("replay {}", context.pair.id), Some(open));
     let mut after = None;
@@ -82,6 +85,13 @@ fn count(summary: &mut ReplaySummary, settled: &[Settled]) {
     }
 }
 
+/// Frees what an earlier run left half done.
+pub(super) async fn tidy(context: &Context<'_>) -> Result<Vec<Finding>, ReplayError> {
+    let store = &context.pair.id;
+    let failed = |source| ReplayError::Write { store: store.clone(), source };
+    context.pair.primary.tidy(&context.saved).await.map_err(failed)
+}
+
 /// Blocked steps may stand in each other's way: they are tried together until none moves any more.
 async fn retry_blocked(
     context: &Context<'_>,
@@ -111,7 +121,7 @@ async fn finish(context: &Context<'_>, summary: &mut ReplaySummary) -> Result<()
         let raised = context.pair.primary.raise_counters(&counters).await;
         summary.counters = raised.map_err(|source| ReplayError::Write { store: store.clone(), source })?;
     }
-    summary.findings = context.pair.primary.check_constraints().await.map_err(read(Side::Primary))?;
+    summary.findings.extend(context.pair.primary.check_constraints().await.map_err(read(Side::Primary))?);
     Ok(())
 }
 

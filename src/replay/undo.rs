@@ -42,6 +42,7 @@ const REFUSALS_LISTED: usize = 1_000;
 /// [`ReplayError`]: what was not restored is looked at again by the next undo.
 pub async fn undo_store(context: &Context<'_>) -> Result<UndoSummary, ReplayError> {
     let mut summary = UndoSummary::default();
+    super::runner::tidy(context).await?;
     let priors = context.journal.prior_count(&context.pair.id)?;
     let task = TaskUnderWay::begin(context.progress, format!("undo {}", context.pair.id), Some(priors));
     let mut after: Option<PriorImage> = None;

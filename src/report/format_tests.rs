@@ -42,6 +42,8 @@ fn line(id: &str) -> DeltaLine {
         primary_untouched: true,
         newer: None,
         changed_at: None,
+        replication: None,
+        doubt: None,
         hold: None,
         rank: 0,
     }

@@ -63,6 +63,15 @@ pub(super) fn stores(text: &mut String, state: &SessionState) {
         let (store, root) = (plain(&store.0), root(&primary.root));
         line(text, format!("| {store} | {kind} | {ours} | {theirs} | {root} | {same} | {differ} | {by} | {until} |"));
     }
+    for (store, (_, comparison)) in state.newest_comparisons() {
+        let name = plain(&store.0);
+        if let Some(why) = &comparison.forecast {
+            line(text, format!("\n{name} is only a forecast, never parity: {}.", plain(why)));
+        }
+        if let Some(counts) = &comparison.replication {
+            line(text, format!("\n{name} by the status of its replication: {}.", counts.sentence()));
+        }
+    }
 }
 
 pub(super) fn first_seen(text: &mut String, state: &SessionState) {

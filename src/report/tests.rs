@@ -170,6 +170,8 @@ fn comparison(differing: u64, until: Timestamp) -> Comparison {
         }),
         verdicts,
         hours: None,
+        replication: None,
+        forecast: None,
         delta: ".failback/shop/delta/diff-orders.ndjson".into(),
         manifests: ".failback/shop/manifests/diff/orders".into(),
         logs: None,

@@ -91,6 +91,8 @@ mod tests {
             primary_untouched: false,
             newer: None,
             changed_at: None,
+            replication: None,
+            doubt: None,
             hold: None,
             rank: 0,
         }

@@ -61,7 +61,7 @@ impl Session {
     pub async fn diff(&self) -> Result<DiffOutcome> {
         let mut outcome = DiffOutcome { stores: Vec::new(), base_age_seconds: Vec::new() };
         for store in self.chosen() {
-            let pair = self.pair(store).await?;
+            let pair = self.pair_for_forecast(store).await?;
             let comparison = self.compare(store, &pair, Reach::of(store.changes.read)).await?;
             let as_of = comparison.base.as_ref().and_then(|base| base.as_of);
             outcome.base_age_seconds.push(self.base_age_seconds(as_of));
@@ -74,7 +74,9 @@ impl Session {
     pub(super) async fn compare(&self, store: &StoreProfile, pair: &StorePair, reach: Reach) -> Result<Comparison> {
         self.require_same_shape(pair).await?;
         let base = self.with_changes(store, pair, self.base(store, pair)?)?;
-        let mut settings = self.settings(store, "diff");
+        // A forecast leaves the files of the last full reading alone: plans rest on those.
+        let is_forecast = pair.primary.forecast().is_some() || pair.dr.forecast().is_some();
+        let mut settings = self.settings(store, if is_forecast { "forecast" } else { "diff" });
         let (journal, id) = (self.journal.clone(), pair.id.clone());
         settings.common_since = std::sync::Arc::new(move |key| Ok(journal.after_image(&id, key)?));
         let (clock, progress) = (self.around.clock.as_ref(), self.around.progress.as_ref());

@@ -232,6 +232,14 @@ impl Session {
         Ok(pair)
     }
 
+    /// The same, by inventories where the profile names any: for a forecast.
+    async fn pair_for_forecast(&self, store: &StoreProfile) -> Result<StorePair> {
+        self.accounts_hold.get_or_try_init(|| self.require_accounts()).await?;
+        let pair = open::open_forecast(&self.profile, store, &self.around).await?;
+        require_distinct(&pair).await?;
+        Ok(pair)
+    }
+
     /// Both sides must have the same shape before their items mean the same.
     async fn require_same_shape(&self, pair: &StorePair) -> Result<Vec<Finding>> {
         let findings = check::shape_findings(pair).await?;

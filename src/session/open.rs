@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use super::{Result, SessionError, Surroundings};
 use crate::model::{Clock, Side, StoreId};
-use crate::profile::{BaseProfile, Profile, Resources, SideProfile, StoreProfile};
+use crate::profile::{BaseProfile, BucketProfile, Profile, Resources, SideProfile, StoreProfile};
 use crate::store::dynamodb::DynamoDbStore;
 use crate::store::dynamodb::export::{ExportTables, open_base, open_changes};
 use crate::store::memory::{MemoryRegistry, MemoryStore};
 use crate::store::postgres::PostgresStore;
-use crate::store::s3::S3Store;
+use crate::store::s3::{S3Lineage, S3Store};
 use crate::store::wrap::{Jittered, Pace, Retries, Retrying, Throttled};
 use crate::store::{BaseStore, ErrorKind, PairChanges, ReadStore, StoreError, StorePair, WriteStore};
 
@@ -45,13 +45,38 @@ pub async fn open_pair(profile: &Profile, store: &StoreProfile, around: &Surroun
     opened.map_err(|source| SessionError::Store { store: store.name.clone(), source })
 }
 
+/// As [`open_pair`], by inventories where the profile names any.
+///
+/// # Errors
+///
+/// As [`open_pair`], and when an inventory is damaged or cannot be used.
+pub async fn open_forecast(profile: &Profile, store: &StoreProfile, around: &Surroundings) -> Result<StorePair> {
+    let Resources::S3 { primary, dr } = &store.resources else { return open_pair(profile, store, around).await };
+    if primary.inventory.is_none() && dr.inventory.is_none() {
+        return open_pair(profile, store, around).await;
+    }
+    let id = StoreId(store.name.clone());
+    let opened = s3(id.clone(), profile, store, &around.clock, Purpose::Forecast).await;
+    let opened = wrapped(opened, store, &around.pace).pair(id);
+    opened.map_err(|source| SessionError::Store { store: store.name.clone(), source })
+}
+
+/// What buckets are read for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Purpose {
+    /// All there is to know, object by object.
+    Proof,
+    /// What a listing or an inventory tells.
+    Forecast,
+}
+
 /// Connects the sides of a store, whatever becomes of the others.
 pub(super) async fn open_sides(profile: &Profile, store: &StoreProfile, around: &Surroundings) -> Sides {
     let id = StoreId(store.name.clone());
     let sides = match &store.resources {
         Resources::Memory { primary, dr } => in_memory(id, primary, dr, &around.memory),
         Resources::DynamoDb { .. } => dynamodb(id, profile, store, &around.clock).await,
-        Resources::S3 { .. } => s3(id, profile, store).await,
+        Resources::S3 { .. } => s3(id, profile, store, &around.clock, Purpose::Proof).await,
         Resources::Postgres { .. } => postgres(id, profile, store).await,
     };
     wrapped(sides, store, &around.pace)
@@ -190,21 +215,34 @@ impl Exports<'_> {
     }
 }
 
-async fn s3(id: StoreId, profile: &Profile, store: &StoreProfile) -> Sides {
+async fn s3(id: StoreId, profile: &Profile, store: &StoreProfile, clock: &Arc<dyn Clock>, purpose: Purpose) -> Sides {
     let Resources::S3 { primary, dr } = &store.resources else { unreachable!("called for S3 stores only") };
     let as_of = profile.dr_as_of.or(profile.disaster_at);
-    let base = match (&store.base, as_of) {
-        (BaseProfile::Versions, Some(_)) => {
-            let base = S3Store::connect(id.clone(), Side::Base, &profile.primary, primary, as_of).await;
-            Some(base.map(|base| BaseStore::restored(Arc::new(base), as_of)))
+    let base = match (&store.base, profile.disaster_at) {
+        (BaseProfile::Versions, Some(disaster_at)) => {
+            let connect = async || {
+                let primary = S3Store::connect(id.clone(), Side::Base, &profile.primary, primary, as_of).await?;
+                let dr = S3Store::connect(id.clone(), Side::Base, &profile.dr, dr, None).await?;
+                S3Lineage::of(primary, dr, disaster_at).await
+            };
+            Some(connect().await.map(|store| BaseStore::restored(store, as_of)))
         }
         _ => None,
     };
-    let dr = S3Store::connect(id.clone(), Side::Dr, &profile.dr, dr, None).await;
-    let primary = S3Store::connect(id.clone(), Side::Primary, &profile.primary, primary, None).await;
+    let connect = async |side, reached, bucket: &BucketProfile, other: &BucketProfile| {
+        let store = S3Store::connect(id.clone(), side, reached, bucket, None).await?;
+        let store = store.with_clock(clock.clone()).with_counterpart(&other.bucket);
+        let store = match purpose {
+            Purpose::Proof => store,
+            Purpose::Forecast => store.for_forecast(bucket.inventory.as_deref()).await?,
+        };
+        Ok::<_, StoreError>(Arc::new(store))
+    };
+    let away = connect(Side::Dr, &profile.dr, dr, primary).await;
+    let home = connect(Side::Primary, &profile.primary, primary, dr).await;
     Sides {
-        primary: primary.map(|side| Arc::new(side) as _),
-        dr: dr.map(|side| Arc::new(side) as _),
+        primary: home.map(|side| side as _),
+        dr: away.map(|side| side as _),
         base,
         changes: Ok(PairChanges::default()),
     }

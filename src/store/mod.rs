@@ -72,11 +72,26 @@ pub trait ReadStore: BodySource {
     /// What a comparison of this kind of store does not look at, in words, for the certificate.
     fn not_checked(&self) -> Vec<String>;
 
+    /// Why what is read here is only a forecast, in words, where it is: it never counts as parity.
+    fn forecast(&self) -> Option<String> {
+        None
+    }
+
     /// Begins one reading of the whole store, split into about `partitions` parts.
     async fn begin_scan(&self, partitions: usize) -> Result<Box<dyn Scan + '_>>;
 
     /// Reads items by key, in the order of `keys`; `None` where there is no such item. Reads are strongly consistent.
     async fn fetch(&self, keys: &[Key], depth: Depth) -> Result<Vec<Option<Item>>>;
+
+    /// The item, as it was read here, with the proofs that make it comparable with `like`, an item of another side with
+    /// which it shares none: its body is read, once. Stores whose items always share a proof give it back as it is.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Unfit`] when the item has changed since.
+    async fn prove_like(&self, item: &Item, _like: &Item) -> Result<Item> {
+        Ok(item.clone())
+    }
 
     /// The rank of a key's container: items of a lower rank must exist before those of a higher one (parents before
     /// children). Known after [`ReadStore::shape`] or [`ReadStore::begin_scan`].
@@ -134,6 +149,11 @@ pub trait WriteStore: ReadStore {
     /// that a write would destroy into `saved`.
     async fn preserve(&self, _item: &Item, _saved: &std::path::Path) -> Result<()> {
         Ok(())
+    }
+
+    /// Before writes: frees what an earlier run noted in `saved` and left half done, and notes there from now on.
+    async fn tidy(&self, _saved: &std::path::Path) -> Result<Vec<Finding>> {
+        Ok(Vec::new())
     }
 
     /// Where the bodies of prior images are read when they are restored: from `saved`, or from this side's own history.

@@ -29,6 +29,7 @@ mod rig;
 mod run;
 mod s3;
 mod s3_identity;
+mod s3_scripted;
 mod scenarios;
 mod schema;
 mod shim;

@@ -67,7 +67,7 @@ impl Region {
     }
 
     async fn store(&self, bucket: &str, prefix: &str, as_of: Option<Timestamp>) -> failback::store::Result<S3Store> {
-        let profile = BucketProfile { bucket: bucket.into(), prefix: prefix.into() };
+        let profile = BucketProfile::new(bucket, prefix);
         let side = if as_of.is_some() { Side::Base } else { Side::Primary };
         S3Store::connect(StoreId("media".into()), side, &self.side, &profile, as_of).await
     }
@@ -678,7 +678,7 @@ mod seaweedfs {
 async fn an_endpoint_that_is_down_is_unreachable() {
     let mut side = peers::side_on_port(peers::free_port(), "us-east-1");
     side.account = None;
-    let profile = BucketProfile { bucket: "b-1".into(), prefix: String::new() };
+    let profile = BucketProfile::new("b-1", String::new());
     let error = S3Store::connect(StoreId("media".into()), Side::Dr, &side, &profile, None).await.err();
     assert_eq!(error.map(|error| error.kind), Some(ErrorKind::Unreachable));
 }

@@ -34,7 +34,7 @@ fn overloaded() -> u16 {
 #[tokio::test]
 async fn a_bucket_that_cannot_be_told_for_the_moment_is_no_other_bucket() {
     let side = peers::side_on_port(overloaded(), "us-east-1");
-    let profile = BucketProfile { bucket: "b-1".into(), prefix: String::new() };
+    let profile = BucketProfile::new("b-1", String::new());
     let store = S3Store::connect(StoreId("media".into()), Side::Dr, &side, &profile, None).await.expect("a store");
     assert_eq!(store.identity().await.err().map(|error| error.kind), Some(ErrorKind::Throttled));
 }

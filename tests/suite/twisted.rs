@@ -97,6 +97,10 @@ impl ReadStore for Twisted {
         Ok(items)
     }
 
+    async fn prove_like(&self, item: &Item, like: &Item) -> Result<Item> {
+        self.inner.prove_like(item, like).await
+    }
+
     fn rank(&self, key: &Key) -> u32 {
         self.inner.rank(key)
     }

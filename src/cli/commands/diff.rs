@@ -39,6 +39,12 @@ pub fn text(outcome: &DiffOutcome) -> String {
             let keys = output::number(narrowed.keys);
             text += &format!("{store}: only {keys} changed keys were read; this rests on {}\n", narrowed.rests_on);
         }
+        if let Some(why) = &comparison.forecast {
+            text += &format!("{store}: ONLY A FORECAST, never parity: {why}\n");
+        }
+        if let Some(counts) = &comparison.replication {
+            text += &format!("{store}: {}\n", counts.sentence());
+        }
         text += &format!("{store}: delta in {}\n", comparison.delta.display());
     }
     text += if outcome.at_parity() { "the sides are the same\n" } else { "the sides differ; next: failback plan\n" };

@@ -4,13 +4,20 @@ use std::ops::Range;
 
 use aws_sdk_s3::error::ProvideErrorMetadata;
 use aws_sdk_s3::primitives::ByteStream;
+use bytes::Bytes;
+use futures_util::stream::BoxStream;
 use futures_util::{StreamExt, TryStreamExt, stream};
 
-use super::hash::BodyHasher;
-use super::object::{Location, Proof, add_proofs, bare_etag};
+use super::hash::{BodyHasher, CompositeHasher, PartAlgorithm};
+use super::object::{Location, Proof, add_proofs, bare_etag, part_sizes, proof_text};
 use super::{S3Store, s3_error, status};
-use crate::model::Item;
+use crate::model::{Evidence, Item};
 use crate::store::{BodySource, BodyStream, ErrorKind, Result, StoreError};
+
+/// Bodies above this size are hashed in ranges of it, read at the same time.
+pub(super) const RANGE: u64 = 8 << 20;
+/// Ranges of one body on their way.
+const RANGES_AT_ONCE: usize = 4;
 
 impl S3Store {
     /// Streams a range of the body of `item`, as it was when the item was read.
@@ -124,32 +131,66 @@ pub(super) fn measured(body: BodyStream, name: String, expected: u64) -> BodyStr
     stream::try_unfold((body, expected), next).boxed()
 }
 
-/// Streams the whole body of `item` out of `source` and makes every proof of it.
-pub(super) async fn prove(item: &Item, source: &dyn BodySource) -> Result<Vec<Proof>> {
-    let mut body = source.open_body(item, 0..item.size).await?;
+/// Streams the whole body of `item` out of `source`, large ones in several ranges at once, and makes every proof of it;
+/// also those that `like` has of its body by the parts it was cut into.
+pub(super) async fn prove(item: &Item, like: Option<&Item>, source: &dyn BodySource) -> Result<Vec<Proof>> {
     let mut hasher = BodyHasher::new();
+    let mut composites = like.map(composites_of).unwrap_or_default();
+    let mut body = ranges(item, source);
     while let Some(bytes) = body.try_next().await? {
         hasher.update(&bytes);
+        composites.iter_mut().for_each(|composite| composite.update(&bytes));
     }
     if hasher.length() != item.size {
         let what = format!("the body of {} has another length than it says", Location::of(item)?);
         return Err(StoreError::new(ErrorKind::Unreadable, what));
     }
-    Ok(hasher.finish())
+    let mut proofs = hasher.finish();
+    proofs.extend(composites.into_iter().map(CompositeHasher::finish));
+    Ok(proofs)
+}
+
+/// The body in order: a small one as it comes, a large one in ranges that are read at the same time.
+fn ranges<'a>(item: &'a Item, source: &'a dyn BodySource) -> BoxStream<'a, Result<Bytes>> {
+    let range = if item.size > RANGE { RANGE } else { item.size.max(1) };
+    let starts = (0..item.size.max(1)).step_by(usize::try_from(range).unwrap_or(usize::MAX));
+    let read = move |start: u64| async move {
+        let until = (start + range).min(item.size);
+        let body = source.open_body(item, start..until).await?;
+        if item.size <= RANGE {
+            return Ok(body);
+        }
+        // Collected, so that the next ranges come in while this one is hashed.
+        let chunks: Vec<Bytes> = body.try_collect().await?;
+        Ok(stream::iter(chunks.into_iter().map(Ok)).boxed())
+    };
+    stream::iter(starts.map(read)).buffered(RANGES_AT_ONCE).try_flatten().boxed()
+}
+
+/// The checksums of parts that an item has, to be made again of the same bytes.
+fn composites_of(like: &Item) -> Vec<CompositeHasher> {
+    let Some(sizes) = part_sizes(like) else { return Vec::new() };
+    let composite = proof_text(like, Evidence::COMPOSITE).and_then(PartAlgorithm::of_composite);
+    let md5 = proof_text(like, Evidence::PARTS_MD5).map(|_| PartAlgorithm::Md5);
+    let algorithms = [composite, md5].into_iter().flatten();
+    algorithms.map(|algorithm| CompositeHasher::new(algorithm, sizes.clone())).collect()
 }
 
 /// The same item with every proof that reading its body from `source` gives.
 pub(super) async fn deepened(item: &Item, source: &dyn BodySource) -> Result<Item> {
+    deepened_like(item, None, source).await
+}
+
+/// As [`deepened`], and with the proofs by parts that `like` has.
+pub(super) async fn deepened_like(item: &Item, like: Option<&Item>, source: &dyn BodySource) -> Result<Item> {
     let mut item = item.clone();
-    let proofs = prove(&item, source).await?;
+    let proofs = prove(&item, like, source).await?;
     add_proofs(&mut item, &proofs)?;
     Ok(item)
 }
 
 #[cfg(test)]
 mod tests {
-    use bytes::Bytes;
-
     use super::*;
 
     fn whole() -> BodyStream {

@@ -1,7 +1,7 @@
 //! Which bucket this is, its shape, and what an operator should know of it.
 
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
-use aws_sdk_s3::types::{BucketVersioningStatus, ObjectLockEnabled, ReplicationRuleStatus};
+use aws_sdk_s3::types::{BucketVersioningStatus, ObjectLockEnabled};
 
 use super::{HttpResponse, S3Store, s3_error, status};
 use crate::model::{Identity, Side, StoreKind};
@@ -15,9 +15,9 @@ const BUCKET_PAGES_MAX: usize = 20;
 pub(super) fn not_checked(is_past: bool) -> Vec<String> {
     let mut words: Vec<String> = [
         "noncurrent versions and delete markers",
-        "object ACLs and owners",
-        "Object Lock retention and legal holds",
-        "the encryption of objects",
+        "object ACLs and owners, which are carried along with what is written where the bucket keeps them",
+        "Object Lock retention and legal holds, which are carried along with what is written",
+        "the encryption of objects, which is carried along with the primary's own key",
         "bucket configuration: policies, lifecycle, replication, notifications",
         "unfinished multipart uploads",
         "a change of metadata or tags alone made in the instant between the last look at an object and its write",
@@ -32,13 +32,13 @@ pub(super) fn not_checked(is_past: bool) -> Vec<String> {
 }
 
 /// A setting as S3 tells it.
-enum Setting<T> {
+pub(super) enum Setting<T> {
     Set(T),
     Unset,
     Unknown(StoreError),
 }
 
-fn setting<T, E>(what: &str, reply: std::result::Result<T, SdkError<E, HttpResponse>>) -> Setting<T>
+pub(super) fn setting<T, E>(what: &str, reply: std::result::Result<T, SdkError<E, HttpResponse>>) -> Setting<T>
 where
     E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
 {
@@ -158,21 +158,10 @@ impl S3Store {
 
     async fn replication_word(&self) -> String {
         match self.replication_rules().await {
-            Setting::Set(0) | Setting::Unset => "off".into(),
-            Setting::Set(rules) => format!("on ({rules} enabled rules)"),
+            Setting::Unset => "off".into(),
+            Setting::Set(rules) if rules.is_empty() => "off".into(),
+            Setting::Set(rules) => format!("on ({} enabled rules)", rules.len()),
             Setting::Unknown(_) => "unknown".into(),
-        }
-    }
-
-    async fn replication_rules(&self) -> Setting<usize> {
-        let reply = self.client.get_bucket_replication().bucket(&self.bucket).send().await;
-        match setting("cannot ask for replication", reply) {
-            Setting::Set(reply) => {
-                let rules = reply.replication_configuration().map(|config| config.rules()).unwrap_or_default();
-                Setting::Set(rules.iter().filter(|rule| *rule.status() == ReplicationRuleStatus::Enabled).count())
-            }
-            Setting::Unset => Setting::Unset,
-            Setting::Unknown(error) => Setting::Unknown(error),
         }
     }
 
@@ -183,19 +172,24 @@ impl S3Store {
         }
         let found = [
             self.versioning_finding(&subject).await,
-            self.replication_finding(&subject).await,
-            self.lifecycle_finding(&subject).await,
             self.listing_finding(&subject).await,
             self.namesake_finding(&subject).await,
             self.clock_watch.finding(&subject),
         ];
-        found.into_iter().flatten().collect()
+        let rules = self.rule_findings(&subject).await;
+        found.into_iter().flatten().chain(rules).collect()
     }
 
     async fn versioning_finding(&self, subject: &str) -> Option<Finding> {
         let bucket = &self.bucket;
         match self.versioning().await {
             Ok(Some(BucketVersioningStatus::Enabled)) => None,
+            Ok(Some(_)) => Some(
+                Finding::new(Level::Warning, subject, format!("bucket {bucket} has its versioning suspended")).with_hint(
+                    "a write replaces the version without an id for good: its body is saved to the session folder first, \
+                     and a key written so since T0 has no base; or enable versioning",
+                ),
+            ),
             Ok(_) if self.side == Side::Primary => Some(
                 Finding::new(Level::Warning, subject, format!("bucket {bucket} does not keep versions")).with_hint(
                     "bodies that a write destroys are saved to the session folder first; or enable versioning",
@@ -203,33 +197,6 @@ impl S3Store {
             ),
             Ok(_) => Some(Finding::new(Level::Note, subject, format!("bucket {bucket} does not keep versions"))),
             Err(error) => Some(Finding::new(Level::Warning, subject, format!("{error:?}"))),
-        }
-    }
-
-    async fn replication_finding(&self, subject: &str) -> Option<Finding> {
-        match self.replication_rules().await {
-            Setting::Set(0) | Setting::Unset => None,
-            Setting::Set(rules) => Some(
-                Finding::new(
-                    Level::Warning,
-                    subject,
-                    format!("bucket {} has {rules} replication rules enabled", self.bucket),
-                )
-                .with_hint("replayed objects may be replicated back: decide on the rules of both sides first"),
-            ),
-            Setting::Unknown(error) => Some(Finding::new(Level::Warning, subject, format!("{error:?}"))),
-        }
-    }
-
-    async fn lifecycle_finding(&self, subject: &str) -> Option<Finding> {
-        let reply = self.client.get_bucket_lifecycle_configuration().bucket(&self.bucket).send().await;
-        match setting("cannot ask for lifecycle rules", reply) {
-            Setting::Set(reply) if !reply.rules().is_empty() => Some(
-                Finding::new(Level::Warning, subject, format!("bucket {} has lifecycle rules", self.bucket))
-                    .with_hint("they may expire or move objects, and prior versions, while the failback runs"),
-            ),
-            Setting::Set(_) | Setting::Unset => None,
-            Setting::Unknown(error) => Some(Finding::new(Level::Warning, subject, format!("{error:?}"))),
         }
     }
 

@@ -9,9 +9,10 @@ use aws_sdk_s3::operation::list_object_versions::ListObjectVersionsOutput;
 use aws_sdk_s3::primitives::DateTime;
 use aws_sdk_s3::types::EncodingType;
 use futures_util::stream::BoxStream;
-use futures_util::{StreamExt, stream};
+use futures_util::{StreamExt, TryStreamExt, stream};
 
 use super::listing::{PAGE, Place};
+use super::object::bare_etag;
 use super::read::timestamp;
 use super::{S3Store, s3_error};
 use crate::model::Timestamp;
@@ -22,16 +23,18 @@ const WALK_MAX: usize = 10_000;
 
 /// One version or delete marker.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Past {
-    version_id: String,
-    is_deletion: bool,
-    is_latest: bool,
-    since: Timestamp,
+pub(super) struct Past {
+    pub version_id: String,
+    pub is_deletion: bool,
+    pub is_latest: bool,
+    pub since: Timestamp,
+    /// The ETag and the size of a version, as they are listed.
+    pub body: (String, u64),
 }
 
 /// What one key's history says of an instant.
 #[derive(Debug, PartialEq, Eq)]
-enum Then {
+pub(super) enum Then {
     Present(String),
     Absent,
     /// A version and a deletion of the same second: only the server's own order can tell.
@@ -55,6 +58,18 @@ struct Walk {
 
 impl S3Store {
     pub(super) fn places_at(&self, instant: Timestamp) -> BoxStream<'_, Result<Vec<Place>>> {
+        let pages = self.history_pages().and_then(move |page| async move {
+            let mut places = Vec::new();
+            for (full_key, history) in page {
+                places.extend(self.place_of(full_key, history, instant).await?);
+            }
+            Ok(places)
+        });
+        pages.boxed()
+    }
+
+    /// All histories in pages, each key once with all of its history.
+    pub(super) fn history_pages(&self) -> BoxStream<'_, Result<BTreeMap<String, Vec<Past>>>> {
         let start = Walk { next: Some(Markers::default()), open: BTreeMap::new() };
         stream::try_unfold(start, move |mut walk| async move {
             let Some(markers) = walk.next.take() else { return Ok(None) };
@@ -69,11 +84,7 @@ impl S3Store {
                 _ => BTreeMap::new(),
             };
             let closed = std::mem::replace(&mut walk.open, kept);
-            let mut places = Vec::new();
-            for (full_key, history) in closed {
-                places.extend(self.place_of(full_key, history, instant).await?);
-            }
-            Ok(Some((places, walk)))
+            Ok(Some((closed, walk)))
         })
         .boxed()
     }
@@ -90,7 +101,9 @@ impl S3Store {
             then = state_in_order(&self.history(&full_key, 1).await?, instant);
         }
         match then {
-            Then::Present(version) => Ok(Some(Place { full_key, otherwise: None, version_id: Some(version) })),
+            Then::Present(version) => {
+                Ok(Some(Place { full_key, otherwise: None, version_id: Some(version), listed: None }))
+            }
             Then::Absent => Ok(None),
             Then::Unordered | Then::Lost => {
                 let what = format!("the history of {} does not reach back to {instant}", self.named(&full_key));
@@ -100,7 +113,7 @@ impl S3Store {
     }
 
     /// One key's history; with pages of one entry it is in the server's order, newest first.
-    async fn history(&self, full_key: &str, page: i32) -> Result<Vec<Past>> {
+    pub(super) async fn history(&self, full_key: &str, page: i32) -> Result<Vec<Past>> {
         let mut history = Vec::new();
         let mut next = Some(Markers::default());
         for _ in 0..WALK_MAX {
@@ -133,27 +146,37 @@ impl S3Store {
 
     fn pasts(&self, reply: &ListObjectVersionsOutput) -> Result<Vec<(String, Past)>> {
         let is_encoded = reply.encoding_type() == Some(&EncodingType::Url);
-        let read = |key, version: Option<&str>, is_deletion, is_latest: Option<bool>, since: Option<&DateTime>| {
+        let read = |key,
+                    version: Option<&str>,
+                    body: Option<(String, u64)>,
+                    is_latest: Option<bool>,
+                    since: Option<&DateTime>| {
             let (key, _) = self.listed_key(key, is_encoded)?;
             let since = since.and_then(timestamp).ok_or_else(|| {
                 let what = format!("a version of {} has no time", self.named(&key));
                 StoreError::new(ErrorKind::Unreadable, what)
             })?;
             let version_id = version.unwrap_or("null").to_owned();
-            Ok((key, Past { version_id, is_deletion, is_latest: is_latest == Some(true), since }))
+            let is_deletion = body.is_none();
+            let body = body.unwrap_or_default();
+            Ok((key, Past { version_id, is_deletion, is_latest: is_latest == Some(true), since, body }))
         };
         let versions = reply.versions().iter();
-        let versions = versions.map(|v| read(v.key(), v.version_id(), false, v.is_latest(), v.last_modified()));
+        let body = |etag: Option<&str>, size: Option<i64>| {
+            let size = size.and_then(|size| u64::try_from(size).ok()).unwrap_or_default();
+            Some((bare_etag(etag.unwrap_or_default()).to_owned(), size))
+        };
+        let versions = versions
+            .map(|v| read(v.key(), v.version_id(), body(v.e_tag(), v.size()), v.is_latest(), v.last_modified()));
         let markers = reply.delete_markers().iter();
-        let markers = markers.map(|m| read(m.key(), m.version_id(), true, m.is_latest(), m.last_modified()));
+        let markers = markers.map(|m| read(m.key(), m.version_id(), None, m.is_latest(), m.last_modified()));
         versions.chain(markers).collect()
     }
 }
 
 /// Judges a history whose versions and deletions are each in the server's order, but not among each other.
-fn state_at(mut history: Vec<Past>, instant: Timestamp) -> Then {
-    // Stable: entries of one kind keep the server's order.
-    history.sort_by_key(|past| (std::cmp::Reverse(past.since), !past.is_latest));
+fn state_at(history: Vec<Past>, instant: Timestamp) -> Then {
+    let history = newest_first(history);
     let then = state_in_order(&history, instant);
     let Some(first) = history.iter().position(|past| past.since <= instant) else { return then };
     let newest = &history[first];
@@ -164,8 +187,22 @@ fn state_at(mut history: Vec<Past>, instant: Timestamp) -> Then {
     then
 }
 
+/// A history with its newest entries first; entries of one kind keep the server's order.
+pub(super) fn newest_first(mut history: Vec<Past>) -> Vec<Past> {
+    history.sort_by_key(|past| (std::cmp::Reverse(past.since), !past.is_latest));
+    history
+}
+
+/// Whether versions and deletions of one second stand where only the server's own order can tell which came first.
+pub(super) fn is_unordered(history: &[Past]) -> bool {
+    history.windows(2).any(|pair| {
+        let [newer, older] = pair else { return false };
+        newer.since == older.since && newer.is_deletion != older.is_deletion && !newer.is_latest
+    })
+}
+
 /// Judges a history that is in the server's order, newest first.
-fn state_in_order(history: &[Past], instant: Timestamp) -> Then {
+pub(super) fn state_in_order(history: &[Past], instant: Timestamp) -> Then {
     // A null version younger than the instant may have replaced an object of which nothing is left.
     if history.iter().any(|past| past.version_id == "null" && past.since > instant) {
         return Then::Lost;
@@ -183,7 +220,8 @@ mod tests {
 
     fn past(version_id: &str, second: i64, is_deletion: bool) -> Past {
         let since = Timestamp::from_second(second).expect("a time");
-        Past { version_id: version_id.into(), is_deletion, is_latest: false, since }
+        let body = (version_id.to_owned(), 1);
+        Past { version_id: version_id.into(), is_deletion, is_latest: false, since, body }
     }
 
     fn at(second: i64) -> Timestamp {

@@ -1,11 +1,15 @@
 //! Which objects there are.
 
-use aws_sdk_s3::types::EncodingType;
+use aws_sdk_s3::types::{EncodingType, Object};
 use futures_util::stream::BoxStream;
 use futures_util::{StreamExt, stream};
 use percent_encoding::percent_decode_str;
 
+use super::object::bare_etag;
+use super::read::timestamp;
 use super::{S3Store, s3_error};
+use crate::digest::item_digest;
+use crate::model::{Digest, Timestamp, Value};
 use crate::store::{ErrorKind, Result, StoreError};
 
 /// Keys of one listing page.
@@ -20,6 +24,51 @@ pub(super) struct Place {
     pub otherwise: Option<String>,
     /// The version, where not the current one is meant.
     pub version_id: Option<String>,
+    /// What was told of it along with its name.
+    pub listed: Option<Listed>,
+}
+
+/// What a listing or an inventory tells of an object.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Listed {
+    pub etag: String,
+    pub size: u64,
+    pub storage_class: String,
+    pub modified_at: Option<Timestamp>,
+}
+
+impl Listed {
+    /// The digest of what is told: enough to see most changes, and never a proof of the contents.
+    pub fn digest(&self) -> Digest {
+        item_digest(&Value::map([
+            ("listed", Value::text("without proof")),
+            ("etag", Value::text(bare_etag(&self.etag))),
+            ("size", Value::text(self.size.to_string())),
+            ("storage_class", Value::text(&self.storage_class)),
+        ]))
+    }
+}
+
+/// Which keys a listing is about.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Asked {
+    /// Keys that begin so.
+    pub prefix: String,
+    /// Keys that have this after the prefix are told by what comes before it, not one by one.
+    pub delimiter: Option<&'static str>,
+    /// Keys after this one only.
+    pub after: Option<String>,
+}
+
+/// One page of a listing.
+#[derive(Debug, Default)]
+pub(super) struct Page {
+    /// The objects.
+    pub places: Vec<Place>,
+    /// What the keys begin with that were not told one by one.
+    pub prefixes: Vec<String>,
+    /// Where the next page begins, when there is one.
+    pub next: Option<String>,
 }
 
 enum Next {
@@ -29,41 +78,54 @@ enum Next {
 }
 
 impl S3Store {
-    /// All objects in pages: the current ones, or those of the instant this is a view of.
-    pub(super) fn places(&self) -> BoxStream<'_, Result<Vec<Place>>> {
-        match self.as_of {
-            Some(instant) => self.places_at(instant),
-            None => self.current_places(),
-        }
+    /// One page of a listing of current objects.
+    pub(super) async fn page(&self, asked: &Asked, token: Option<String>, size: i32) -> Result<Page> {
+        let request = self.client.list_objects_v2().bucket(&self.bucket).set_continuation_token(token);
+        let request = request.prefix(&asked.prefix).set_delimiter(asked.delimiter.map(str::to_owned));
+        let request = request.set_start_after(asked.after.clone()).max_keys(size).encoding_type(EncodingType::Url);
+        let what = || format!("cannot list bucket {}", self.bucket);
+        let reply = request.send().await.map_err(|error| s3_error(what(), error))?;
+        let is_encoded = reply.encoding_type() == Some(&EncodingType::Url);
+        let places = reply.contents().iter().map(|object| self.place(object, is_encoded));
+        let prefixes = reply.common_prefixes().iter().map(|common| {
+            // A prefix is only a way to divide the work: its other reading is listed as well.
+            let (prefix, otherwise) = self.listed_key(common.prefix(), is_encoded)?;
+            Ok([Some(prefix), otherwise])
+        });
+        let prefixes = prefixes.collect::<Result<Vec<_>>>()?;
+        let next = match (reply.is_truncated(), reply.next_continuation_token()) {
+            (Some(true), Some(token)) => Some(token.to_owned()),
+            (Some(true), None) => return Err(StoreError::new(ErrorKind::Unreadable, what())),
+            _ => None,
+        };
+        let places = places.collect::<Result<Vec<Place>>>()?;
+        Ok(Page { places, prefixes: prefixes.into_iter().flatten().flatten().collect(), next })
     }
 
-    fn current_places(&self) -> BoxStream<'_, Result<Vec<Place>>> {
-        stream::try_unfold(Next::First, move |next| async move {
+    /// All pages of a listing of current objects.
+    pub(super) fn pages(&self, asked: Asked) -> BoxStream<'_, Result<Page>> {
+        stream::try_unfold((Next::First, asked), move |(next, asked)| async move {
             let token = match next {
                 Next::First => None,
                 Next::After(token) => Some(token),
                 Next::End => return Ok(None),
             };
-            let request = self.client.list_objects_v2().bucket(&self.bucket).set_continuation_token(token);
-            let request = request.prefix(&self.prefix).max_keys(PAGE).encoding_type(EncodingType::Url);
-            let what = || format!("cannot list bucket {}", self.bucket);
-            let reply = request.send().await.map_err(|error| s3_error(what(), error))?;
-            let is_encoded = reply.encoding_type() == Some(&EncodingType::Url);
-            let places = reply.contents().iter().map(|object| self.place(object.key(), is_encoded));
-            let places = places.collect::<Result<Vec<Place>>>()?;
-            let next = match (reply.is_truncated(), reply.next_continuation_token()) {
-                (Some(true), Some(token)) => Next::After(token.to_owned()),
-                (Some(true), None) => return Err(StoreError::new(ErrorKind::Unreadable, what())),
-                _ => Next::End,
-            };
-            Ok(Some((places, next)))
+            let mut page = self.page(&asked, token, PAGE).await?;
+            let next = page.next.take().map_or(Next::End, Next::After);
+            Ok(Some((page, (next, asked))))
         })
         .boxed()
     }
 
-    fn place(&self, listed: Option<&str>, is_encoded: bool) -> Result<Place> {
-        let (full_key, otherwise) = self.listed_key(listed, is_encoded)?;
-        Ok(Place { full_key, otherwise, version_id: None })
+    fn place(&self, object: &Object, is_encoded: bool) -> Result<Place> {
+        let (full_key, otherwise) = self.listed_key(object.key(), is_encoded)?;
+        let listed = Listed {
+            etag: object.e_tag().unwrap_or_default().to_owned(),
+            size: object.size().and_then(|size| u64::try_from(size).ok()).unwrap_or_default(),
+            storage_class: object.storage_class().map_or("STANDARD", |class| class.as_str()).to_owned(),
+            modified_at: object.last_modified().and_then(timestamp),
+        };
+        Ok(Place { full_key, otherwise, version_id: None, listed: Some(listed) })
     }
 
     /// A listed key decoded, and its other reading where there is one.
@@ -80,7 +142,7 @@ impl S3Store {
 /// Decodes a key as S3 encodes it in a listing: percent signs, and `+` for a space.
 ///
 /// Some servers leave a `+` as it is, so a name with one has a second reading.
-fn decoded(listed: &str) -> Option<(String, Option<String>)> {
+pub(super) fn decoded(listed: &str) -> Option<(String, Option<String>)> {
     let percent = |text: &str| percent_decode_str(text).decode_utf8().ok().map(|text| text.into_owned());
     let key = percent(&listed.replace('+', " "))?;
     let otherwise = if listed.contains('+') { Some(percent(listed)?) } else { None };

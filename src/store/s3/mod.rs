@@ -4,16 +4,28 @@
 //! both bodies; never by modification time. Bodies are streamed in bounded parts. Only current versions are compared;
 //! versions are never deleted by id. A bucket with version history can also be seen as it was at an instant: the base.
 //!
-//! Deliberately absent: ACLs, Object Lock settings, bucket configuration, and objects encrypted with customer keys.
+//! Encryption, Object Lock and grants are carried along with an object that is written, and not compared.
+//!
+//! Deliberately absent: bucket configuration, and the bodies of objects encrypted with customer keys.
 
+mod archive;
 mod body;
+mod carried;
 mod check;
+mod copy;
 mod hash;
 mod history;
+mod inventory;
+mod lineage;
 mod listing;
 mod object;
+mod parts;
+mod portions;
 mod read;
+mod rfc2047;
+mod rules;
 mod saved;
+mod unfinished;
 mod upload;
 mod write;
 
@@ -27,10 +39,13 @@ use aws_sdk_s3::config::retry::RetryPartition;
 use aws_sdk_s3::config::{Builder, StalledStreamProtectionConfig};
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 use futures_util::{StreamExt, TryStreamExt, stream};
-use tokio::sync::Semaphore;
+use tokio::sync::{OnceCell, Semaphore};
 
-pub use object::{kept_evidence, object_digest};
+pub use lineage::S3Lineage;
+pub use object::{kept_evidence, object_digest, replication_of};
 pub use saved::SavedBodies;
+
+use portions::Portion;
 
 use super::aws::{ClockWatch, HttpResponse, endpoint, kind_of_status, sdk_config, store_error};
 use super::{
@@ -38,15 +53,19 @@ use super::{
     Shape, StoreError, WriteStore,
 };
 use crate::digest::{key_of, key_value};
-use crate::model::{Identity, Item, Key, Side, StoreId, StoreKind, Timestamp, Value};
-use crate::profile::{BucketProfile, SideProfile};
+use crate::model::{Clock, Identity, Item, Key, Side, StoreId, StoreKind, Timestamp, Value};
+use crate::profile::{BucketProfile, ObjectLockProfile, SideProfile};
 
 /// Objects asked about at the same time.
 const READS_AT_ONCE: usize = 32;
+/// Objects asked about at the same time in each portion of a scan.
+const SCAN_READS_AT_ONCE: usize = 16;
 /// Objects written at the same time.
 const WRITES_AT_ONCE: usize = 16;
 /// Memory for parts of bodies on their way to the bucket, in MiB, over all writes.
 const UPLOAD_MEMORY_MIB: u32 = 128;
+/// Large bodies hashed at the same time; each has a few ranges in memory.
+const LARGE_BODIES_AT_ONCE: usize = 2;
 /// Longest key of an object, in bytes of UTF-8.
 const KEY_BYTES_MAX: usize = 1024;
 /// A body that sends nothing for this long is given up.
@@ -62,7 +81,31 @@ pub struct S3Store {
     prefix: String,
     as_of: Option<Timestamp>,
     upload_memory: Arc<Semaphore>,
+    large_bodies: Semaphore,
     clock_watch: ClockWatch,
+    clock: Option<Arc<dyn Clock>>,
+    /// Objects of at least this size are copied by S3 itself where it can.
+    copy_from_bytes: u64,
+    /// The key of this Region for objects that were encrypted by KMS.
+    kms_key: Option<String>,
+    object_lock: ObjectLockProfile,
+    abilities: OnceCell<carried::Abilities>,
+    keeps_grants: OnceCell<bool>,
+    unfinished: unfinished::Unfinished,
+    /// The other side's bucket.
+    counterpart: Option<String>,
+    leaves: Leaves,
+}
+
+/// What leaves are made of.
+#[derive(Debug, Clone)]
+enum Leaves {
+    /// What is proved of every object, each asked about by itself.
+    Proved,
+    /// What a listing tells: a forecast.
+    Listed,
+    /// What an inventory report tells: a forecast as of its date.
+    Inventory(inventory::Inventory),
 }
 
 impl S3Store {
@@ -90,6 +133,16 @@ impl S3Store {
             prefix: bucket.prefix.clone(),
             as_of,
             upload_memory: Arc::new(Semaphore::new(UPLOAD_MEMORY_MIB as usize)),
+            large_bodies: Semaphore::new(LARGE_BODIES_AT_ONCE),
+            clock: None,
+            copy_from_bytes: bucket.copy_from_mib.saturating_mul(1 << 20),
+            kms_key: bucket.kms_key.clone(),
+            object_lock: bucket.object_lock,
+            abilities: OnceCell::new(),
+            keeps_grants: OnceCell::new(),
+            unfinished: unfinished::Unfinished::default(),
+            counterpart: None,
+            leaves: Leaves::Proved,
         };
         store.require_bucket().await?;
         if as_of.is_some() && store.versioning().await?.is_none() {
@@ -97,6 +150,39 @@ impl S3Store {
             return Err(StoreError::new(ErrorKind::Unfit, what));
         }
         Ok(store)
+    }
+
+    /// The same store with a clock, by which a retention that is over is not carried along.
+    pub fn with_clock(mut self, clock: Arc<dyn Clock>) -> S3Store {
+        self.clock = Some(clock);
+        self
+    }
+
+    /// The same store, told the other side's bucket: rules that replicate there are named as what they are.
+    pub fn with_counterpart(mut self, bucket: impl Into<String>) -> S3Store {
+        self.counterpart = Some(bucket.into());
+        self
+    }
+
+    /// The same store for a forecast: its leaves are made of what the report at `inventory`, or else a listing, tells.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Unreadable`] when the report is damaged, and [`ErrorKind::Unfit`] when it cannot be used.
+    pub async fn for_forecast(mut self, inventory: Option<&str>) -> Result<S3Store> {
+        self.leaves = match inventory {
+            Some(url) => Leaves::Inventory(inventory::Inventory::open(&self, url).await?),
+            None => Leaves::Listed,
+        };
+        Ok(self)
+    }
+
+    /// The item with every proof that its body gives, and those by parts that `like` has.
+    async fn deepened_in_turn(&self, item: &Item, like: Option<&Item>) -> Result<Item> {
+        let closed = |error| StoreError::caused(ErrorKind::Local, "the turns of large bodies are closed", error);
+        let is_large = item.size > body::RANGE;
+        let _turn = if is_large { Some(self.large_bodies.acquire().await.map_err(closed)?) } else { None };
+        body::deepened_like(item, like, self).await
     }
 
     /// The bucket's key for `key`, prefix included.
@@ -110,7 +196,12 @@ impl S3Store {
 
     /// The key for a bucket's key, when it is under the prefix.
     fn key(&self, full_key: &str) -> Option<Key> {
-        full_key.strip_prefix(&self.prefix).map(|name| key_of(&Value::map([("key", Value::text(name))])))
+        full_key.strip_prefix(&self.prefix).map(|name| self.key_named(name))
+    }
+
+    /// The key of a name without prefix.
+    fn key_named(&self, name: &str) -> Key {
+        key_of(&Value::map([("key", Value::text(name))]))
     }
 
     /// Whether S3 can hold an object of this name; a key that is legal under one prefix may not be under another.
@@ -163,17 +254,41 @@ where
 /// One listing of the bucket; there is no snapshot in S3, so every object is read as it is when its turn comes.
 struct BucketScan<'a> {
     store: &'a S3Store,
+    source: Source,
+}
+
+/// Where a scan learns which objects there are.
+enum Source {
+    History(Timestamp),
+    Portions(Vec<Portion>),
+    Inventory(inventory::Inventory),
 }
 
 impl Scan for BucketScan<'_> {
     fn partitions(&self) -> usize {
-        1
+        let parts = match &self.source {
+            Source::History(_) => 1,
+            Source::Portions(portions) => portions.len(),
+            Source::Inventory(inventory) => inventory.files(),
+        };
+        parts.max(1)
     }
 
-    fn leaves(&self, _partition: usize) -> LeafStream<'_> {
+    fn leaves(&self, partition: usize) -> LeafStream<'_> {
         let store = self.store;
-        let places = store.places().map_ok(|page| stream::iter(page.into_iter().map(Ok))).try_flatten();
-        let items = places.map_ok(move |place| store.read_listed(place)).try_buffer_unordered(READS_AT_ONCE);
+        let places = match &self.source {
+            Source::History(instant) => store.places_at(*instant),
+            Source::Portions(portions) => match portions.get(partition) {
+                Some(portion) => store.portion_places(portion.clone()),
+                None => stream::empty().boxed(),
+            },
+            Source::Inventory(inventory) => inventory.places(store, partition),
+        };
+        if !matches!(store.leaves, Leaves::Proved) {
+            return places.map(move |page| page?.into_iter().map(|place| store.listed_leaf(place)).collect()).boxed();
+        }
+        let places = places.map_ok(|page| stream::iter(page.into_iter().map(Ok))).try_flatten();
+        let items = places.map_ok(move |place| store.read_listed(place)).try_buffer_unordered(SCAN_READS_AT_ONCE);
         let leaves = items.try_filter_map(|item| std::future::ready(Ok(item.map(|item| item.leaf()))));
         leaves.try_ready_chunks(1000).map_err(|stopped| stopped.1).boxed()
     }
@@ -212,19 +327,42 @@ impl ReadStore for S3Store {
         self.findings().await
     }
 
+    fn forecast(&self) -> Option<String> {
+        let bucket = &self.bucket;
+        match &self.leaves {
+            Leaves::Proved => None,
+            Leaves::Listed => Some(format!("bucket {bucket} by what its listing tells")),
+            Leaves::Inventory(inventory) => {
+                Some(format!("bucket {bucket} as of its inventory of {}", inventory.as_of()))
+            }
+        }
+    }
+
     fn not_checked(&self) -> Vec<String> {
         check::not_checked(self.as_of.is_some())
     }
 
-    async fn begin_scan(&self, _partitions: usize) -> Result<Box<dyn Scan + '_>> {
+    async fn begin_scan(&self, partitions: usize) -> Result<Box<dyn Scan + '_>> {
         self.require_bucket().await?;
-        Ok(Box::new(BucketScan { store: self }))
+        let source = match (self.as_of, &self.leaves) {
+            (Some(instant), _) => Source::History(instant),
+            (None, Leaves::Inventory(inventory)) => Source::Inventory(inventory.clone()),
+            (None, _) => Source::Portions(self.portions(partitions).await?),
+        };
+        Ok(Box::new(BucketScan { store: self, source }))
     }
 
     async fn fetch(&self, keys: &[Key], depth: Depth) -> Result<Vec<Option<Item>>> {
         let reads = keys.iter().map(|key| self.read(key, depth));
         // Boxed, or the compiler cannot show that the future is Send for every lifetime.
         stream::iter(reads.collect::<Vec<_>>()).buffered(READS_AT_ONCE).boxed().try_collect().await
+    }
+
+    async fn prove_like(&self, item: &Item, like: &Item) -> Result<Item> {
+        if item.hold.is_some() {
+            return Ok(item.clone());
+        }
+        self.deepened_in_turn(item, Some(like)).await
     }
 }
 
@@ -247,5 +385,9 @@ impl WriteStore for S3Store {
 
     async fn preserve(&self, item: &Item, saved: &Path) -> Result<()> {
         saved::preserve(self, item, saved).await
+    }
+
+    async fn tidy(&self, saved: &Path) -> Result<Vec<Finding>> {
+        self.tidy_uploads(saved).await
     }
 }

@@ -2,7 +2,8 @@
 //!
 //! Its contents are size, content headers, user metadata, tags, storage class and body. The body is known by proof: a
 //! digest is made over everything else and one `{kind, value}`, so that two objects are compared by any kind they share.
-//! Where the object lies (bucket, key, ETag, version) is kept beside, and is no part of any digest.
+//! Where the object lies (bucket, key, ETag, version, how its body was cut into parts) and what is carried along with it
+//! (encryption, Object Lock, grants) are kept beside, and are no part of any digest.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -11,9 +12,14 @@ use crate::digest::item_digest;
 use crate::model::{Digest, Evidence, Item, Key, Timestamp, Value};
 use crate::store::{ErrorKind, Result, StoreError};
 
-/// Kinds of proof, the preferred first. `unread` names a body that cannot be read: it never equals another object's.
-const KINDS: [&str; 9] =
-    ["crc64nvme", "crc32", "crc32c", "sha256", "sha1", "md5", Evidence::COMPOSITE, "blake3", "unread"];
+/// The kind that names a body which cannot be read: it never equals another object's.
+pub(super) const UNREAD: &str = "unread";
+
+/// Kinds of proof over a whole body, whatever parts it came in.
+pub(super) const WHOLE_KINDS: [&str; 7] = ["crc64nvme", "crc32", "crc32c", "sha256", "sha1", "md5", "blake3"];
+
+/// Parts of one upload.
+pub(super) const PARTS_MAX: usize = 10_000;
 
 /// The parts of the contents map that a digest covers, besides the proof.
 const DIGESTED: [&str; 5] = ["headers", "metadata", "size", "storage_class", "tags"];
@@ -34,7 +40,12 @@ pub(super) struct Facts {
     pub tags: BTreeMap<String, String>,
     pub storage_class: String,
     pub proofs: Vec<Proof>,
-    pub parts: Option<i32>,
+    /// The sizes of the parts it was uploaded in, where they were asked for.
+    pub part_sizes: Option<Vec<u64>>,
+    /// Where it stands in its bucket's replication.
+    pub replication: Option<String>,
+    /// What is carried along with it: see [`super::carried`].
+    pub carried: BTreeMap<String, String>,
     pub modified_at: Option<Timestamp>,
     pub hold: Option<String>,
 }
@@ -53,17 +64,24 @@ impl Facts {
         if let Some(version) = &self.version_id {
             location.insert("version_id".to_owned(), Value::text(version));
         }
-        if let Some(parts) = self.parts {
-            location.insert("parts".to_owned(), Value::Number(i64::from(parts).into()));
+        if let Some(sizes) = &self.part_sizes {
+            location.insert("part_sizes".to_owned(), Value::text(sizes_text(sizes)));
         }
-        Value::map([
-            ("size", number(self.size)),
-            ("headers", texts(&self.headers)),
-            ("metadata", texts(&self.metadata)),
-            ("tags", texts(&self.tags)),
-            ("storage_class", Value::text(&self.storage_class)),
-            ("location", Value::Map(location)),
-        ])
+        if let Some(replication) = &self.replication {
+            location.insert("replication".to_owned(), Value::text(replication));
+        }
+        let mut contents = BTreeMap::from([
+            ("size".to_owned(), number(self.size)),
+            ("headers".to_owned(), texts(&self.headers)),
+            ("metadata".to_owned(), texts(&self.metadata)),
+            ("tags".to_owned(), texts(&self.tags)),
+            ("storage_class".to_owned(), Value::text(&self.storage_class)),
+            ("location".to_owned(), Value::Map(location)),
+        ]);
+        if !self.carried.is_empty() {
+            contents.insert("carried".to_owned(), texts(&self.carried));
+        }
+        Value::Map(contents)
     }
 
     /// The item, when at least one proof of its body is known.
@@ -100,7 +118,7 @@ pub(super) fn evidence_of(contents: &Value, proofs: &[Proof]) -> Vec<Evidence> {
 pub fn kept_evidence(contents: &Value) -> Vec<Evidence> {
     let kept = contents.get("location").and_then(|location| location.get("checksums"));
     let text = |kind: &'static str| Some((kind, kept?.get(kind)?.as_text()?.to_owned()));
-    let proofs: Vec<Proof> = KINDS.iter().filter_map(|kind| text(kind)).collect();
+    let proofs: Vec<Proof> = Evidence::KINDS.iter().chain([&UNREAD]).filter_map(|kind| text(kind)).collect();
     evidence_of(contents, &proofs)
 }
 
@@ -113,7 +131,8 @@ pub(super) fn with_evidence(item: &Item) -> Cow<'_, Item> {
 }
 
 fn preferred(evidence: &[Evidence]) -> Option<Digest> {
-    KINDS.iter().find_map(|kind| Some(evidence.iter().find(|evidence| evidence.kind == *kind)?.digest))
+    let kinds = Evidence::KINDS.iter().chain([&UNREAD]);
+    kinds.into_iter().find_map(|kind| Some(evidence.iter().find(|evidence| evidence.kind == *kind)?.digest))
 }
 
 /// Adds proofs made by reading the body.
@@ -124,12 +143,13 @@ fn preferred(evidence: &[Evidence]) -> Option<Digest> {
 pub(super) fn add_proofs(item: &mut Item, proofs: &[Proof]) -> Result<()> {
     for made in evidence_of(&item.contents, proofs) {
         match item.evidence.iter().find(|known| known.kind == made.kind) {
-            Some(known) if known.digest != made.digest => {
+            // A checksum of parts says nothing of other parts.
+            Some(known) if known.digest != made.digest && WHOLE_KINDS.contains(&made.kind) => {
                 let what = format!("the body of {} is not what its {} says", Location::of(item)?, made.kind);
                 return Err(StoreError::new(ErrorKind::Unreadable, what));
             }
-            Some(_) => {}
-            None => item.evidence.push(made),
+            Some(known) if known.digest == made.digest => {}
+            _ => item.evidence.push(made),
         }
     }
     Ok(())
@@ -175,6 +195,35 @@ pub(super) fn texts(item: &Item, map: &str) -> BTreeMap<String, String> {
     pairs.filter_map(|(name, value)| Some((name.clone(), value.as_text()?.to_owned()))).collect()
 }
 
+/// Where an object stands in its bucket's replication, in S3's words; `None` where no rule took it.
+pub fn replication_of(item: &Item) -> Option<&str> {
+    item.contents.get("location")?.get("replication")?.as_text()
+}
+
+/// The text of a proof that an item keeps of its body.
+pub(super) fn proof_text<'a>(item: &'a Item, kind: &str) -> Option<&'a str> {
+    item.contents.get("location")?.get("checksums")?.get(kind)?.as_text()
+}
+
+/// The sizes of the parts an item's body was uploaded in, where they are known and add up to its size.
+pub(super) fn part_sizes(item: &Item) -> Option<Vec<u64>> {
+    let text = item.contents.get("location")?.get("part_sizes")?.as_text()?;
+    let mut sizes = Vec::new();
+    for run in text.split(',') {
+        let (size, times) = run.split_once('x').unwrap_or((run, "1"));
+        let times: usize = times.parse().ok().filter(|times| *times <= PARTS_MAX)?;
+        sizes.extend(std::iter::repeat_n(size.parse::<u64>().ok()?, times));
+    }
+    (sizes.len() <= PARTS_MAX && sizes.iter().sum::<u64>() == item.size).then_some(sizes)
+}
+
+/// Part sizes as text, equal ones in a row together: `8388608x3,500`.
+fn sizes_text(sizes: &[u64]) -> String {
+    let runs = sizes.chunk_by(|one, next| one == next);
+    let runs = runs.map(|run| if run.len() == 1 { run[0].to_string() } else { format!("{}x{}", run[0], run.len()) });
+    runs.collect::<Vec<_>>().join(",")
+}
+
 /// The ETag without its quotes.
 pub(super) fn bare_etag(etag: &str) -> &str {
     etag.trim_start_matches("W/").trim_matches('"')
@@ -185,6 +234,13 @@ pub(super) fn etag_md5(etag: &str) -> Option<String> {
     let bare = bare_etag(etag);
     let is_md5 = bare.len() == 32 && bare.bytes().all(|byte| byte.is_ascii_hexdigit());
     is_md5.then(|| bare.to_ascii_lowercase())
+}
+
+/// The number of parts an ETag counts, when it is one of an upload in parts.
+pub(super) fn etag_parts(etag: &str) -> Option<usize> {
+    let (md5, parts) = bare_etag(etag).split_once('-')?;
+    let is_md5 = md5.len() == 32 && md5.bytes().all(|byte| byte.is_ascii_hexdigit());
+    parts.parse().ok().filter(|parts| is_md5 && (1..=PARTS_MAX).contains(parts))
 }
 
 #[cfg(test)]
@@ -226,6 +282,36 @@ mod tests {
         let composite = |text: &str| item(&facts(&[(Evidence::COMPOSITE, text.to_owned())]));
         assert_eq!(composite("crc32:a-2").same_as(&composite("crc32:a-2")), Some(true));
         assert_eq!(composite("crc32:a-2").same_as(&composite("crc32:b-3")), None, "part sizes may differ");
+    }
+
+    #[test]
+    fn what_is_unproved_or_unread_equals_nothing() {
+        let of = |kind, text: &str| item(&facts(&[(kind, text.to_owned())]));
+        let unproved = of(Evidence::UNPROVED, "v1");
+        assert_eq!(unproved.same_as(&of(Evidence::UNPROVED, "v2")), None, "it may still be the same");
+        assert_eq!(unproved.same_as(&of("crc32", "AAAA")), None);
+        let parts = |text: &str| of(Evidence::PARTS_MD5, text);
+        assert_eq!(parts("a-2").same_as(&parts("a-2")), Some(true));
+        assert_eq!(parts("a-2").same_as(&parts("b-2")), None, "parts may have been cut elsewhere");
+        assert_eq!(of(UNREAD, "one").same_as(&of(UNREAD, "other")), Some(false));
+    }
+
+    #[test]
+    fn part_sizes_are_kept_in_few_words() {
+        let mut known = facts(&[("md5", "m".into())]);
+        known.part_sizes = Some(vec![8, 8, 8, 3, 8]);
+        known.size = 35;
+        let known = item(&known);
+        let text = known.contents.get("location").and_then(|at| at.get("part_sizes")).and_then(Value::as_text);
+        assert_eq!(text, Some("8x3,3,8"));
+        assert_eq!(part_sizes(&known), Some(vec![8, 8, 8, 3, 8]));
+        assert_eq!(part_sizes(&Item { size: 36, ..known }), None, "parts that do not add up are not believed");
+    }
+
+    #[test]
+    fn etags_count_their_parts() {
+        let parts = |tail: &str| etag_parts(&format!("\"d41d8cd98f00b204e9800998ecf8427e{tail}\""));
+        assert_eq!((parts("-2"), parts(""), parts("-0"), parts("-10001")), (Some(2), None, None, None));
     }
 
     #[test]

@@ -8,15 +8,39 @@ use aws_sdk_s3::operation::head_object::HeadObjectOutput;
 use aws_sdk_s3::primitives::{DateTime, DateTimeFormat};
 use aws_sdk_s3::types::{ChecksumMode, ChecksumType, ServerSideEncryption, StorageClass};
 
-use super::body::deepened;
+use super::archive::Archived;
 use super::listing::Place;
-use super::object::{Facts, Proof, bare_etag, etag_md5};
-use super::{S3Store, s3_error, status};
-use crate::model::{Evidence, Item, Key, Timestamp};
+use super::object::{Facts, Proof, UNREAD, WHOLE_KINDS, bare_etag, etag_md5, etag_parts};
+use super::{S3Store, carried, rfc2047, s3_error, status};
+use crate::model::{Evidence, Item, Key, Leaf, Timestamp};
 use crate::store::{Depth, ErrorKind, Result, StoreError};
 
 /// Times an object that changes while it is read is read again.
 const TRIES_MAX: usize = 5;
+
+/// Why an object encrypted with a customer key (SSE-C) is left to a person.
+const CUSTOMER_KEY: &str =
+    "it is encrypted with a customer key (SSE-C): it cannot be read, so it is never taken for equal";
+
+/// What an object is read for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Wanted {
+    /// Its leaf only.
+    Leaf,
+    /// All that is told of it without its body.
+    Evidence,
+    /// Its body too.
+    Content,
+}
+
+impl Wanted {
+    fn of(depth: Depth) -> Wanted {
+        match depth {
+            Depth::Evidence => Wanted::Evidence,
+            Depth::Content => Wanted::Content,
+        }
+    }
+}
 
 impl S3Store {
     /// Reads an item by its key; in a view of an instant, as it was then.
@@ -26,13 +50,35 @@ impl S3Store {
             return Ok(None);
         }
         let place = match self.as_of {
-            None => Some(Place { full_key, otherwise: None, version_id: None }),
+            None => Some(Place { full_key, otherwise: None, version_id: None, listed: None }),
             Some(instant) => self.place_at(&full_key, instant).await?,
         };
         match place {
-            Some(place) => self.read_at(key, &place.full_key, place.version_id.as_deref(), depth).await,
+            Some(place) => self.read_at(key, &place.full_key, place.version_id.as_deref(), Wanted::of(depth)).await,
             None => Ok(None),
         }
+    }
+
+    /// Reads one version of an object.
+    pub(super) async fn read_version(
+        &self,
+        key: &Key,
+        full_key: &str,
+        version: &str,
+        depth: Depth,
+    ) -> Result<Option<Item>> {
+        self.read_at(key, full_key, Some(version), Wanted::of(depth)).await
+    }
+
+    /// The leaf of an object by what was listed of it: for forecasts only.
+    pub(super) fn listed_leaf(&self, place: Place) -> Result<Leaf> {
+        let unlisted = || {
+            let what = format!("bucket {} lists objects without telling of them", self.bucket);
+            StoreError::new(ErrorKind::Unreadable, what)
+        };
+        let key = self.key(&place.full_key).ok_or_else(unlisted)?;
+        let listed = place.listed.ok_or_else(unlisted)?;
+        Ok(Leaf { key, digest: listed.digest(), size: listed.size, modified_at: listed.modified_at })
     }
 
     /// Reads an object that a listing named; `None` when it is gone since.
@@ -43,7 +89,7 @@ impl S3Store {
                 StoreError::new(ErrorKind::Unreadable, what)
             };
             let key = self.key(full_key).ok_or_else(stray)?;
-            let item = self.read_at(&key, full_key, place.version_id.as_deref(), Depth::Evidence).await?;
+            let item = self.read_at(&key, full_key, place.version_id.as_deref(), Wanted::Leaf).await?;
             if item.is_some() {
                 return Ok(item);
             }
@@ -55,12 +101,12 @@ impl S3Store {
         Ok(None)
     }
 
-    async fn read_at(&self, key: &Key, full_key: &str, version: Option<&str>, depth: Depth) -> Result<Option<Item>> {
+    async fn read_at(&self, key: &Key, full_key: &str, version: Option<&str>, wanted: Wanted) -> Result<Option<Item>> {
         let mut changed = None;
         for _ in 0..TRIES_MAX {
             let read = match self.look(full_key, version).await {
                 Ok(None) => return Ok(None),
-                Ok(Some(facts)) => self.proved(key, facts, depth).await,
+                Ok(Some(facts)) => self.proved(key, facts, wanted).await,
                 Err(error) => Err(error),
             };
             match read {
@@ -73,32 +119,32 @@ impl S3Store {
         Err(changed.unwrap_or_else(|| StoreError::new(ErrorKind::Unfit, what)))
     }
 
-    async fn proved(&self, key: &Key, mut facts: Facts, depth: Depth) -> Result<Item> {
-        if facts.proofs.is_empty() && facts.hold.is_some() {
-            let unread = format!("{} {} {}", facts.bucket, facts.etag, facts.version_id.as_deref().unwrap_or_default());
-            facts.proofs.push(("unread", unread));
-        }
+    async fn proved(&self, key: &Key, mut facts: Facts, wanted: Wanted) -> Result<Item> {
+        let impossible = || StoreError::new(ErrorKind::Other, "an object without any proof");
         let is_readable = facts.hold.is_none();
-        match facts.item(key) {
-            Some(item) if depth == Depth::Content && is_readable => deepened(&item, self).await,
-            Some(item) => Ok(item),
-            None => self.proved_by_content(key, facts).await,
+        if facts.proofs.is_empty() {
+            let kind = if is_readable { Evidence::UNPROVED } else { UNREAD };
+            let version = facts.version_id.as_deref().unwrap_or_default();
+            let name = format!("{} {} {} {version}", facts.bucket, facts.full_key, facts.etag);
+            facts.proofs.push((kind, name));
         }
+        if wanted != Wanted::Leaf {
+            self.complete(&mut facts).await?;
+        }
+        let item = facts.item(key).ok_or_else(impossible)?;
+        if wanted == Wanted::Content && is_readable { self.deepened_in_turn(&item, None).await } else { Ok(item) }
     }
 
-    /// An object without any proof: its body is read, also when only a leaf is wanted.
-    async fn proved_by_content(&self, key: &Key, mut facts: Facts) -> Result<Item> {
-        let impossible = || StoreError::new(ErrorKind::Other, "an object without any proof");
-        // A bare item, only to open the body with.
-        facts.proofs.push(("unread", String::new()));
-        let bare = facts.item(key).ok_or_else(impossible)?;
-        let mut proofs = super::body::prove(&bare, self).await?;
-        proofs.sort_by_key(|(kind, _)| *kind != "blake3");
-        let blake3 = proofs.first().cloned().ok_or_else(impossible)?;
-        facts.proofs.clear();
-        let mut item = Facts { proofs: vec![blake3], ..facts }.item(key).ok_or_else(impossible)?;
-        super::object::add_proofs(&mut item, &proofs)?;
-        Ok(item)
+    /// Adds what only an item needs, not its leaf: how the body was cut into parts, and who may do what with the object.
+    async fn complete(&self, facts: &mut Facts) -> Result<()> {
+        let is_proved = facts.proofs.iter().any(|(kind, _)| WHOLE_KINDS.contains(kind));
+        if !is_proved || facts.size >= self.copy_from_bytes {
+            facts.part_sizes = self.ask_part_sizes(facts).await?;
+        }
+        if self.keeps_grants().await {
+            facts.carried.extend(self.grants(&facts.full_key, facts.version_id.as_deref()).await?);
+        }
+        Ok(())
     }
 
     /// What HEAD and the tags tell; `None` when there is no such object.
@@ -108,12 +154,14 @@ impl S3Store {
         let head = match request.send().await {
             Ok(head) => head,
             Err(error) if matches!(status(&error), Some(404 | 405)) => return Ok(None),
-            Err(error) => return Err(self.unlooked(full_key, error)),
+            // S3 answers 400 to a HEAD without the customer key that an object is encrypted with.
+            Err(error) if status(&error) == Some(400) => return self.listed_facts(full_key, version).await,
+            Err(error) => return Err(s3_error(format!("cannot look at {}", self.named(full_key)), error)),
         };
         if head.delete_marker() == Some(true) {
             return Ok(None);
         }
-        let mut facts = facts(&head, &self.bucket, full_key, self.named(full_key))?;
+        let mut facts = facts(&head, &self.bucket, full_key, &self.reached.region)?;
         if head.tag_count() != Some(0) {
             // With a version, the tags are those of the very object that HEAD saw.
             let tags = self.tags(full_key, facts.version_id.as_deref()).await?;
@@ -123,17 +171,39 @@ impl S3Store {
         Ok(Some(facts))
     }
 
-    fn unlooked<E>(&self, full_key: &str, error: aws_sdk_s3::error::SdkError<E, super::HttpResponse>) -> StoreError
-    where
-        E: aws_sdk_s3::error::ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
-    {
-        let is_refused = status(&error) == Some(400);
-        let mut sorted = s3_error(format!("cannot look at {}", self.named(full_key)), error);
-        // S3 answers 400 to a HEAD without the customer key that an object is encrypted with.
-        if is_refused && sorted.kind == ErrorKind::Other {
-            sorted.kind = ErrorKind::Unreadable;
+    /// What a listing tells of an object that HEAD refuses without the customer key it is encrypted with.
+    async fn listed_facts(&self, full_key: &str, version: Option<&str>) -> Result<Option<Facts>> {
+        let facts = Facts {
+            bucket: self.bucket.clone(),
+            full_key: full_key.to_owned(),
+            hold: Some(CUSTOMER_KEY.into()),
+            ..Facts::default()
+        };
+        let size = |size: Option<i64>| size.and_then(|size| u64::try_from(size).ok()).unwrap_or_default();
+        let what = || format!("cannot list {}", self.named(full_key));
+        if let Some(version) = version {
+            let reply = self.client.list_object_versions().bucket(&self.bucket).prefix(full_key).send().await;
+            let reply = reply.map_err(|error| s3_error(what(), error))?;
+            let found = reply.versions().iter().find(|found| found.version_id() == Some(version));
+            return Ok(found.map(|found| Facts {
+                etag: found.e_tag().unwrap_or_default().to_owned(),
+                version_id: Some(version.to_owned()),
+                size: size(found.size()),
+                storage_class: found.storage_class().map_or("STANDARD", |class| class.as_str()).to_owned(),
+                modified_at: found.last_modified().and_then(timestamp),
+                ..facts
+            }));
         }
-        sorted
+        // The shortest of all keys that begin so comes first.
+        let reply = self.client.list_objects_v2().bucket(&self.bucket).prefix(full_key).max_keys(1).send().await;
+        let reply = reply.map_err(|error| s3_error(what(), error))?;
+        Ok(reply.contents().first().filter(|found| found.key() == Some(full_key)).map(|found| Facts {
+            etag: found.e_tag().unwrap_or_default().to_owned(),
+            size: size(found.size()),
+            storage_class: found.storage_class().map_or("STANDARD", |class| class.as_str()).to_owned(),
+            modified_at: found.last_modified().and_then(timestamp),
+            ..facts
+        }))
     }
 
     async fn tags(&self, full_key: &str, version: Option<&str>) -> Result<Option<BTreeMap<String, String>>> {
@@ -168,7 +238,9 @@ impl S3Store {
     }
 }
 
-fn facts(head: &HeadObjectOutput, bucket: &str, full_key: &str, name: String) -> Result<Facts> {
+fn facts(head: &HeadObjectOutput, bucket: &str, full_key: &str, region: &str) -> Result<Facts> {
+    let name = format!("s3://{bucket}/{full_key}");
+    let archived = Archived { bucket, full_key, version_id: head.version_id(), region };
     let unreadable = |what: &str| StoreError::new(ErrorKind::Unreadable, format!("{name} has no {what}"));
     let size = head.content_length().and_then(|length| u64::try_from(length).ok());
     let metadata = head.metadata().into_iter().flatten();
@@ -179,13 +251,18 @@ fn facts(head: &HeadObjectOutput, bucket: &str, full_key: &str, name: String) ->
         version_id: head.version_id().map(str::to_owned),
         size: size.ok_or_else(|| unreadable("length"))?,
         headers: headers(head),
-        metadata: metadata.map(|(name, value)| (name.to_ascii_lowercase(), value.clone())).collect(),
+        metadata: metadata.map(|(name, value)| (name.to_ascii_lowercase(), rfc2047::decoded(value))).collect(),
         tags: BTreeMap::new(),
         storage_class: head.storage_class().unwrap_or(&StorageClass::Standard).as_str().to_owned(),
         proofs: proofs(head),
-        parts: head.parts_count(),
+        part_sizes: None,
+        replication: head.replication_status().map(|status| match status.as_str() {
+            "COMPLETE" => "COMPLETED".to_owned(),
+            other => other.to_owned(),
+        }),
+        carried: carried::of_head(head),
         modified_at: head.last_modified().and_then(timestamp),
-        hold: hold(head),
+        hold: hold(head, &archived),
     })
 }
 
@@ -219,9 +296,10 @@ fn proofs(head: &HeadObjectOutput) -> Vec<Proof> {
         ("sha1", head.checksum_sha1()),
     ];
     for (kind, value) in checksums.into_iter().filter_map(|(kind, value)| Some((kind, value?))) {
-        // `-N` is no base64: it counts the parts of a composite checksum.
+        // `-N` is no base64: it counts the parts of a composite checksum. Some servers leave the count to the ETag.
         if head.checksum_type() == Some(&ChecksumType::Composite) || value.contains('-') {
-            let parts = head.parts_count().map(|parts| format!("/{parts}")).unwrap_or_default();
+            let parts = etag_parts(head.e_tag().unwrap_or_default()).filter(|_| !value.contains('-'));
+            let parts = parts.map(|parts| format!("-{parts}")).unwrap_or_default();
             if !proofs.iter().any(|(kind, _)| *kind == Evidence::COMPOSITE) {
                 proofs.push((Evidence::COMPOSITE, format!("{kind}:{value}{parts}")));
             }
@@ -231,20 +309,20 @@ fn proofs(head: &HeadObjectOutput) -> Vec<Proof> {
     }
     let is_plain = matches!(head.server_side_encryption(), None | Some(ServerSideEncryption::Aes256));
     if is_plain && head.sse_customer_algorithm().is_none() {
-        proofs.extend(head.e_tag().and_then(etag_md5).map(|md5| ("md5", md5)));
+        let etag = head.e_tag().unwrap_or_default();
+        proofs.extend(etag_md5(etag).map(|md5| ("md5", md5)));
+        proofs.extend(etag_parts(etag).map(|_| (Evidence::PARTS_MD5, bare_etag(etag).to_ascii_lowercase())));
     }
     proofs
 }
 
 /// Why an object must be left to a person.
-fn hold(head: &HeadObjectOutput) -> Option<String> {
-    let is_restored = head.restore().is_some_and(|restore| restore.contains("ongoing-request=\"false\""));
-    let is_archived = matches!(head.storage_class(), Some(StorageClass::Glacier | StorageClass::DeepArchive));
-    if (is_archived || head.archive_status().is_some()) && !is_restored {
-        return Some("its body is archived: restore it first".into());
+fn hold(head: &HeadObjectOutput, archived: &Archived<'_>) -> Option<String> {
+    if let Some(why) = archived.hold(head) {
+        return Some(why);
     }
     if head.sse_customer_algorithm().is_some() {
-        return Some("its body is encrypted with a customer key".into());
+        return Some(CUSTOMER_KEY.into());
     }
     if head.missing_meta().is_some_and(|missing| missing > 0) {
         return Some("it has user metadata that cannot be read as headers".into());

@@ -89,7 +89,7 @@ pub(super) async fn preserve(store: &S3Store, item: &Item, folder: &Path) -> Res
     synced.await.map_err(failed)
 }
 
-async fn create_private_folder(folder: &Path) -> std::io::Result<()> {
+pub(super) async fn create_private_folder(folder: &Path) -> std::io::Result<()> {
     fs::DirBuilder::new().recursive(true).mode(0o700).create(folder).await
 }
 

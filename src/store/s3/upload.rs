@@ -10,11 +10,13 @@ use futures_util::TryStreamExt;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use tokio::sync::OwnedSemaphorePermit;
 
+use super::carried::Along;
 use super::hash::{BodyHasher, crc64nvme_of};
 use super::object::{Proof, add_proofs, texts};
 use super::read::{expires, storage_class};
+use super::unfinished::Noted;
 use super::write::{Attempt, Guard, is_lost, is_missing_bucket};
-use super::{S3Store, UPLOAD_MEMORY_MIB, s3_error, status};
+use super::{S3Store, UPLOAD_MEMORY_MIB, rfc2047, s3_error, status};
 use crate::model::{Item, Value};
 use crate::store::{BodySource, BodyStream, ErrorKind, Result, StoreError};
 
@@ -26,6 +28,34 @@ const PARTS_MAX: u64 = 10_000;
 /// Tag names and values keep these characters in the tagging header.
 const TAG_KEPT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
 
+/// Adds to a request that makes an object, in one part or in many, all that an upload carries besides the body.
+macro_rules! with_carried {
+    ($request:expr, $upload:expr) => {{
+        let (upload, along) = ($upload, $upload.along.clone());
+        $request
+            .content_type(upload.header("content-type").unwrap_or_default())
+            .set_cache_control(upload.header("cache-control"))
+            .set_content_disposition(upload.header("content-disposition"))
+            .set_content_encoding(upload.header("content-encoding"))
+            .set_content_language(upload.header("content-language"))
+            .set_expires(upload.header("expires").as_deref().and_then(expires))
+            .set_website_redirect_location(upload.header("website-redirect"))
+            .set_metadata(Some(upload.metadata()))
+            .set_tagging(upload.tagging())
+            .set_storage_class(upload.storage_class())
+            .set_server_side_encryption(along.encryption)
+            .set_ssekms_key_id(along.kms_key)
+            .set_bucket_key_enabled(along.bucket_key)
+            .set_object_lock_mode(along.lock_mode)
+            .set_object_lock_retain_until_date(along.lock_until)
+            .set_object_lock_legal_hold_status(along.legal_hold)
+            .set_grant_full_control(along.full_control)
+            .set_grant_read(along.read)
+            .set_grant_read_acp(along.read_acp)
+            .set_grant_write_acp(along.write_acp)
+    }};
+}
+
 /// One object to be written.
 pub(super) struct Upload<'a> {
     pub store: &'a S3Store,
@@ -33,6 +63,7 @@ pub(super) struct Upload<'a> {
     pub item: &'a Item,
     pub source: &'a dyn BodySource,
     pub guard: Guard<'a>,
+    pub along: Along,
 }
 
 impl Upload<'_> {
@@ -40,6 +71,9 @@ impl Upload<'_> {
     pub async fn run(&self) -> Result<(Attempt, Item)> {
         if let Some(reason) = &self.item.hold {
             return Err(StoreError::new(ErrorKind::Unfit, format!("{} cannot be written: {reason}", self.named())));
+        }
+        if let Some(copied) = self.copy_if_large().await? {
+            return Ok(copied);
         }
         let part_size = part_size(self.item.size);
         let mut parts = Parts {
@@ -51,16 +85,34 @@ impl Upload<'_> {
         if self.item.size <= part_size {
             return self.put(parts, part_size).await;
         }
-        let upload_id = self.create().await?;
-        let sent = self.send_parts(&upload_id, &mut parts, part_size).await;
+        let upload = self.create().await?;
+        let sent = self.send_parts(&upload.upload_id, &mut parts, part_size).await;
         let completed = match sent {
-            Ok(sent) => self.complete(&upload_id, parts, sent).await,
+            Ok(sent) => self.complete_sent(&upload.upload_id, parts, sent).await,
             Err(error) => Err(error),
         };
-        if !matches!(completed, Ok((Attempt::Done { .. }, _))) {
-            self.abort(&upload_id).await;
+        if matches!(completed, Ok((Attempt::Done { .. }, _))) || self.store.abort(&upload).await {
+            self.store.unfinished.forget(&upload).await;
         }
         completed
+    }
+
+    /// Lets S3 itself copy a large object; `None` where it will not, and the body must be streamed.
+    async fn copy_if_large(&self) -> Result<Option<(Attempt, Item)>> {
+        if self.item.size < self.store.copy_from_bytes || self.item.size == 0 {
+            return Ok(None);
+        }
+        let upload = self.create().await?;
+        let copied = match self.copy_parts(&upload.upload_id).await {
+            Ok(Some(parts)) => self.complete(&upload.upload_id, parts).await.map(Some),
+            Ok(None) => Ok(None),
+            Err(error) => Err(error),
+        };
+        if matches!(copied, Ok(Some(Attempt::Done { .. }))) || self.store.abort(&upload).await {
+            self.store.unfinished.forget(&upload).await;
+        }
+        // What arrives is compared with the proofs that the source has: nothing was read here.
+        Ok(copied?.map(|attempt| (attempt, self.item.clone())))
     }
 
     async fn put(&self, mut parts: Parts, part_size: u64) -> Result<(Attempt, Item)> {
@@ -68,20 +120,9 @@ impl Upload<'_> {
         let body = parts.next(part_size).await?;
         let crc64nvme = parts.hasher.crc64nvme();
         let sent = self.checked(parts).await?;
-        let carried = Carried::of(self.item);
         let request = self.store.client.put_object().bucket(&self.store.bucket).key(self.full_key);
-        let mut request = request.body(ByteStream::from(body)).checksum_crc64_nvme(crc64nvme);
-        request = request
-            .content_type(carried.header("content-type").unwrap_or_default())
-            .set_cache_control(carried.header("cache-control"))
-            .set_content_disposition(carried.header("content-disposition"))
-            .set_content_encoding(carried.header("content-encoding"))
-            .set_content_language(carried.header("content-language"))
-            .set_expires(carried.header("expires").as_deref().and_then(expires))
-            .set_website_redirect_location(carried.header("website-redirect"))
-            .set_metadata(Some(carried.metadata()))
-            .set_tagging(carried.tagging())
-            .set_storage_class(carried.storage_class());
+        let request = request.body(ByteStream::from(body)).checksum_crc64_nvme(crc64nvme);
+        let mut request = with_carried!(request, self);
         request = match self.guard {
             Guard::Absent => request.if_none_match("*"),
             Guard::Etag(etag) => request.if_match(etag),
@@ -95,25 +136,17 @@ impl Upload<'_> {
         }
     }
 
-    async fn create(&self) -> Result<String> {
-        let carried = Carried::of(self.item);
+    async fn create(&self) -> Result<Noted> {
         let request = self.store.client.create_multipart_upload().bucket(&self.store.bucket).key(self.full_key);
-        let request = request
-            .checksum_algorithm(ChecksumAlgorithm::Crc64Nvme)
-            .checksum_type(ChecksumType::FullObject)
-            .content_type(carried.header("content-type").unwrap_or_default())
-            .set_cache_control(carried.header("cache-control"))
-            .set_content_disposition(carried.header("content-disposition"))
-            .set_content_encoding(carried.header("content-encoding"))
-            .set_content_language(carried.header("content-language"))
-            .set_expires(carried.header("expires").as_deref().and_then(expires))
-            .set_website_redirect_location(carried.header("website-redirect"))
-            .set_metadata(Some(carried.metadata()))
-            .set_tagging(carried.tagging())
-            .set_storage_class(carried.storage_class());
+        let request = request.checksum_algorithm(ChecksumAlgorithm::Crc64Nvme).checksum_type(ChecksumType::FullObject);
+        let request = with_carried!(request, self);
         let what = || format!("cannot begin to write {}", self.named());
         let reply = request.send().await.map_err(|error| s3_error(what(), error))?;
-        reply.upload_id().map(str::to_owned).ok_or_else(|| StoreError::new(ErrorKind::Unreadable, what()))
+        let upload_id = reply.upload_id().ok_or_else(|| StoreError::new(ErrorKind::Unreadable, what()))?;
+        let (bucket, key) = (self.store.bucket.clone(), self.full_key.to_owned());
+        let noted = Noted { bucket, key, upload_id: upload_id.to_owned() };
+        self.store.unfinished.note(&noted).await?;
+        Ok(noted)
     }
 
     async fn send_parts(&self, upload_id: &str, parts: &mut Parts, part_size: u64) -> Result<Vec<CompletedPart>> {
@@ -136,8 +169,12 @@ impl Upload<'_> {
         }
     }
 
-    async fn complete(&self, upload_id: &str, parts: Parts, sent: Vec<CompletedPart>) -> Result<(Attempt, Item)> {
+    async fn complete_sent(&self, upload_id: &str, parts: Parts, sent: Vec<CompletedPart>) -> Result<(Attempt, Item)> {
         let item = self.checked(parts).await?;
+        Ok((self.complete(upload_id, sent).await?, item))
+    }
+
+    async fn complete(&self, upload_id: &str, sent: Vec<CompletedPart>) -> Result<Attempt> {
         // Every part was checked by S3, and the whole is read back: its checksum is not sent, because servers disagree
         // on whether it is one of the body or of the part checksums.
         let whole = CompletedMultipartUpload::builder().set_parts(Some(sent)).build();
@@ -149,21 +186,12 @@ impl Upload<'_> {
             Guard::Etag(etag) => request.if_match(etag),
         };
         match request.send().await {
-            Ok(reply) => Ok((Attempt::Done { etag: reply.e_tag().map(str::to_owned) }, item)),
+            Ok(reply) => Ok(Attempt::Done { etag: reply.e_tag().map(str::to_owned) }),
             // Also when a first answer was lost and the upload is no more: the object is looked at again.
             Err(error) => match is_lost(status(&error)) {
-                Some(lost) if !is_missing_bucket(&error) => Ok((lost, item)),
+                Some(lost) if !is_missing_bucket(&error) => Ok(lost),
                 _ => Err(s3_error(format!("cannot finish writing {}", self.named()), error)),
             },
-        }
-    }
-
-    /// Frees the parts of an upload that will not be finished; best effort, nothing visible depends on it.
-    async fn abort(&self, upload_id: &str) {
-        let request = self.store.client.abort_multipart_upload().bucket(&self.store.bucket).key(self.full_key);
-        if let Err(error) = request.upload_id(upload_id).send().await {
-            let error = s3_error(format!("cannot abort an upload to {}", self.named()), error);
-            tracing::warn!(?error, "parts of an unfinished upload stay in the bucket");
         }
     }
 
@@ -189,6 +217,25 @@ impl Upload<'_> {
 
     fn named(&self) -> String {
         self.store.named(self.full_key)
+    }
+
+    fn header(&self, name: &str) -> Option<String> {
+        self.item.contents.get("headers")?.get(name)?.as_text().map(str::to_owned)
+    }
+
+    fn metadata(&self) -> std::collections::HashMap<String, String> {
+        texts(self.item, "metadata").into_iter().map(|(name, value)| (name, rfc2047::encoded(&value))).collect()
+    }
+
+    fn tagging(&self) -> Option<String> {
+        let tags = texts(self.item, "tags");
+        let coded = |text: &str| utf8_percent_encode(text, TAG_KEPT).to_string();
+        let pairs: Vec<String> = tags.iter().map(|(name, value)| format!("{}={}", coded(name), coded(value))).collect();
+        (!pairs.is_empty()).then(|| pairs.join("&"))
+    }
+
+    fn storage_class(&self) -> Option<aws_sdk_s3::types::StorageClass> {
+        self.item.contents.get("storage_class").and_then(Value::as_text).and_then(storage_class)
     }
 }
 
@@ -224,36 +271,6 @@ impl Parts {
             part.extend_from_slice(&taken);
         }
         Ok(part.freeze())
-    }
-}
-
-/// What an object carries besides its body.
-struct Carried<'a> {
-    item: &'a Item,
-}
-
-impl<'a> Carried<'a> {
-    fn of(item: &'a Item) -> Carried<'a> {
-        Carried { item }
-    }
-
-    fn header(&self, name: &str) -> Option<String> {
-        self.item.contents.get("headers")?.get(name)?.as_text().map(str::to_owned)
-    }
-
-    fn metadata(&self) -> std::collections::HashMap<String, String> {
-        texts(self.item, "metadata").into_iter().collect()
-    }
-
-    fn tagging(&self) -> Option<String> {
-        let tags = texts(self.item, "tags");
-        let coded = |text: &str| utf8_percent_encode(text, TAG_KEPT).to_string();
-        let pairs: Vec<String> = tags.iter().map(|(name, value)| format!("{}={}", coded(name), coded(value))).collect();
-        (!pairs.is_empty()).then(|| pairs.join("&"))
-    }
-
-    fn storage_class(&self) -> Option<aws_sdk_s3::types::StorageClass> {
-        self.item.contents.get("storage_class").and_then(Value::as_text).and_then(storage_class)
     }
 }
 

@@ -32,6 +32,8 @@ pub(super) enum Attempt {
     Done { etag: Option<String> },
     /// Its condition did not hold, or another write was under way.
     Lost { status: u16 },
+    /// It was not tried: something that belongs to the object could not go along.
+    Unfit { reason: String },
 }
 
 /// The statuses of a condition that does not hold, and of concurrent writes.
@@ -74,6 +76,9 @@ impl S3Store {
             match self.attempt(&full_key, current.as_ref(), &write).await? {
                 Attempt::Done { .. } => return Ok(Outcome::Applied),
                 Attempt::Lost { status } => lost = status,
+                Attempt::Unfit { reason } => {
+                    return Ok(Outcome::Refused { found: current.map(Box::new), reason });
+                }
             }
         }
         let found = self.read(write.key, Depth::Evidence).await?.map(Box::new);
@@ -117,7 +122,7 @@ impl S3Store {
         if current.hold.is_some() || current.size != other.size {
             return Ok(false);
         }
-        let current = deepened(current, self).await?;
+        let current = self.deepened_in_turn(current, Some(other)).await?;
         if let Some(is_same) = current.same_as(other) {
             return Ok(is_same);
         }
@@ -130,10 +135,14 @@ impl S3Store {
         match (write.wanted, guard) {
             (Wanted::Present { item, body }, guard) => {
                 let item = &*with_evidence(item);
-                let upload = Upload { store: self, full_key, item, source: body, guard };
+                let along = match self.along(item, self.clock.as_ref().map(|clock| clock.now())).await? {
+                    Ok(along) => along,
+                    Err(reason) => return Ok(Attempt::Unfit { reason }),
+                };
+                let upload = Upload { store: self, full_key, item, source: body, guard, along };
                 let (attempt, sent) = upload.run().await?;
                 if let Attempt::Done { etag } = &attempt {
-                    self.verify_arrival(write, &sent, etag.as_deref()).await?;
+                    self.verify_arrival(write, &sent, body, etag.as_deref()).await?;
                 }
                 Ok(attempt)
             }
@@ -142,19 +151,21 @@ impl S3Store {
         }
     }
 
-    /// Reads back what was written; `sent` carries every proof of the body that was sent.
-    async fn verify_arrival(&self, write: &GuardedWrite<'_>, sent: &Item, etag: Option<&str>) -> Result<()> {
+    /// Reads back what was written; `sent` carries every proof of the body that was sent, and `source` gives it once more.
+    async fn verify_arrival(
+        &self,
+        write: &GuardedWrite<'_>,
+        sent: &Item,
+        source: &dyn BodySource,
+        etag: Option<&str>,
+    ) -> Result<()> {
         let gone = || StoreError::new(ErrorKind::Unfit, "an object was gone right after it had been written");
         let found = self.read(write.key, Depth::Evidence).await?.ok_or_else(gone)?;
         // Another ETag is another write, made after ours: the next pass will see it.
         if etag.is_some_and(|etag| Location::of(&found).is_ok_and(|at| bare_etag(&at.etag) != bare_etag(etag))) {
             return Ok(());
         }
-        let is_same = match found.same_as(sent) {
-            Some(is_same) => is_same,
-            None => deepened(&found, self).await?.same_as(sent) == Some(true),
-        };
-        if is_same {
+        if self.is_same(&found, sent, source).await? {
             return Ok(());
         }
         let what = format!("{} is not what was sent there", Location::of(&found)?);

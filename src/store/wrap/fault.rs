@@ -217,6 +217,10 @@ impl<S: ReadStore + ?Sized> ReadStore for Faulty<S> {
         self.faults.around(Call::History, self.inner.history(now)).await
     }
 
+    async fn prove_like(&self, item: &Item, like: &Item) -> Result<Item> {
+        self.faults.around(Call::Fetch, self.inner.prove_like(item, like)).await
+    }
+
     async fn counters(&self) -> Result<Vec<Counter>> {
         self.faults.around(Call::Counters, self.inner.counters()).await
     }
@@ -249,6 +253,10 @@ impl<S: WriteStore + ?Sized> WriteStore for Faulty<S> {
 
     fn prior_bodies(self: Arc<Self>, saved: &Path) -> Arc<dyn BodySource> {
         Arc::clone(&self.inner).prior_bodies(saved)
+    }
+
+    async fn tidy(&self, saved: &Path) -> Result<Vec<Finding>> {
+        self.inner.tidy(saved).await
     }
 
     async fn preserve(&self, item: &Item, saved: &Path) -> Result<()> {

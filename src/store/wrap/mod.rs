@@ -81,6 +81,10 @@ macro_rules! forward_facts {
             self.inner.not_checked()
         }
 
+        fn forecast(&self) -> Option<String> {
+            self.inner.forecast()
+        }
+
         fn rank(&self, key: &crate::model::Key) -> u32 {
             self.inner.rank(key)
         }

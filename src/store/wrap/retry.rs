@@ -152,6 +152,10 @@ impl<S: ReadStore + ?Sized + 'static> ReadStore for Retrying<S> {
         self.retries.run(|| self.inner.history(now)).await
     }
 
+    async fn prove_like(&self, item: &Item, like: &Item) -> Result<Item> {
+        self.retries.run(|| self.inner.prove_like(item, like)).await
+    }
+
     async fn counters(&self) -> Result<Vec<Counter>> {
         self.retries.run(|| self.inner.counters()).await
     }
@@ -198,6 +202,10 @@ impl<S: WriteStore + ?Sized + 'static> WriteStore for Retrying<S> {
 
     fn prior_bodies(self: Arc<Self>, saved: &Path) -> Arc<dyn BodySource> {
         Arc::clone(&self.inner).prior_bodies(saved)
+    }
+
+    async fn tidy(&self, saved: &Path) -> Result<Vec<Finding>> {
+        self.retries.run(|| self.inner.tidy(saved)).await
     }
 
     async fn preserve(&self, item: &Item, saved: &Path) -> Result<()> {

@@ -138,6 +138,11 @@ impl<S: ReadStore + ?Sized> ReadStore for Throttled<S> {
         self.inner.history(now).await
     }
 
+    async fn prove_like(&self, item: &Item, like: &Item) -> Result<Item> {
+        self.before_reading(1).await;
+        self.inner.prove_like(item, like).await
+    }
+
     async fn counters(&self) -> Result<Vec<Counter>> {
         self.inner.counters().await
     }
@@ -181,6 +186,10 @@ impl<S: WriteStore + ?Sized> WriteStore for Throttled<S> {
 
     fn prior_bodies(self: Arc<Self>, saved: &Path) -> Arc<dyn BodySource> {
         Arc::clone(&self.inner).prior_bodies(saved)
+    }
+
+    async fn tidy(&self, saved: &Path) -> Result<Vec<Finding>> {
+        self.inner.tidy(saved).await
     }
 
     async fn preserve(&self, item: &Item, saved: &Path) -> Result<()> {

@@ -54,7 +54,7 @@ struct S3Pair {
 }
 
 async fn connect(side: Side, region: &Region, bucket: &str, prefix: &str) -> Result<Arc<S3Store>, String> {
-    let profile = BucketProfile { bucket: bucket.to_owned(), prefix: prefix.to_owned() };
+    let profile = BucketProfile::new(bucket.to_owned(), prefix.to_owned());
     let store = S3Store::connect(StoreId("sample".into()), side, &region.side, &profile, None).await;
     store.map(Arc::new).map_err(|error| format!("{error:?}"))
 }
