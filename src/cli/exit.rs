@@ -118,7 +118,7 @@ fn judge(error: &SessionError) -> (Exit, Option<&'static str>) {
     }
 }
 
-const OTHER_BASE: &str = "name a checkpoint from before the disaster, or base = \"none\"";
+const OTHER_BASE: &str = "name a base from before the disaster, or base = \"none\"";
 
 fn judge_journal(error: &JournalError) -> (Exit, Option<&'static str>) {
     match error {

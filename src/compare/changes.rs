@@ -1,8 +1,8 @@
 //! What logs of changes tell of the base, and how they lead from an earlier state to a later one.
 //!
 //! A log is read into buckets as a side is, so memory is bounded alike. A key's image before a window is what both sides had
-//! in common only where the window begins at Tb; where a log cannot tell that, the key's base is unknown, and the item is
-//! held rather than guessed at.
+//! in common only where the window begins at Tb; a window that begins much earlier is refused, since what came before Tb and
+//! went after it leaves no trace in it. Where logs cannot tell of a key, its base is unknown, and the item is held.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -27,12 +27,11 @@ pub struct ChangeEvidence {
     changes: PairChanges,
     /// Tb.
     at: Timestamp,
-    /// How much earlier than Tb a window may begin whose images before it count as those at Tb.
-    tolerance: SignedDuration,
 }
 
 impl ChangeEvidence {
-    /// What `changes` tell of the state at `at` (Tb), given that the primary was written until `disaster_at` (T0).
+    /// What `changes` tell of the state at `at` (Tb), given that the primary was written until `disaster_at` (T0). A window
+    /// that holds Tb may begin `tolerance` before it.
     ///
     /// # Errors
     ///
@@ -44,7 +43,7 @@ impl ChangeEvidence {
         tolerance: SignedDuration,
     ) -> Result<ChangeEvidence, String> {
         if let Some(window) = changes.primary.window() {
-            begins_before(Side::Primary, &changes.primary, window, at)?;
+            begins_well(Side::Primary, &changes.primary, at, tolerance)?;
             let needed = disaster_at.saturating_add(CLOCK_PAD).expect("a time span without units of the calendar");
             if window.to < needed {
                 return Err(format!(
@@ -54,10 +53,8 @@ impl ChangeEvidence {
                 ));
             }
         }
-        if let Some(window) = changes.dr.window() {
-            begins_before(Side::Dr, &changes.dr, window, at)?;
-        }
-        Ok(ChangeEvidence { changes, at, tolerance })
+        begins_well(Side::Dr, &changes.dr, at, tolerance)?;
+        Ok(ChangeEvidence { changes, at })
     }
 
     /// Tb.
@@ -85,29 +82,42 @@ impl ChangeEvidence {
         settings: &Settings,
         progress: &dyn Progress,
     ) -> Result<EvidenceBuckets, CompareError> {
-        let ChangeEvidence { changes: PairChanges { primary, dr }, at, tolerance } = self;
+        let ChangeEvidence { changes: PairChanges { primary, dr }, at } = self;
         let logs = (primary.logs().len() + dr.logs().len()).max(1);
         let budget = budget_bytes / logs;
         Ok(EvidenceBuckets {
             primary: read_chain(store, Side::Primary, primary, budget, settings, progress).await?,
             dr: read_chain(store, Side::Dr, dr, budget, settings, progress).await?,
             at: *at,
-            tolerance: *tolerance,
         })
     }
 }
 
-fn begins_before(side: Side, chain: &ChangeChain, window: Window, at: Timestamp) -> Result<(), String> {
-    let needed = at.saturating_sub(CLOCK_PAD).expect("a time span without units of the calendar");
-    if window.from <= needed {
-        return Ok(());
+/// A chain must begin a minute before Tb, and not much earlier without a cut between two of its windows.
+fn begins_well(side: Side, chain: &ChangeChain, at: Timestamp, tolerance: SignedDuration) -> Result<(), String> {
+    let before = |span: SignedDuration| at.saturating_sub(span).expect("a time span without units of the calendar");
+    let needed = before(CLOCK_PAD);
+    let Some(window) = chain.window() else { return Ok(()) };
+    if window.from > needed {
+        return Err(format!(
+            "the changes of {side} begin at {} ({}), so nothing tells what was written from {needed}, a minute before what \
+             dr had, to then: export that window too",
+            window.from,
+            chain.names()
+        ));
     }
-    Err(format!(
-        "the changes of {side} begin at {} ({}), so nothing tells what was written from {needed}, a minute before what dr \
-         had, to then: export that window too",
-        window.from,
-        chain.names()
-    ))
+    let earliest = before(tolerance.max(CLOCK_PAD));
+    let holds = |window: Window| window.from < earliest && window.to > at;
+    match chain.logs().iter().find(|log| holds(log.window())) {
+        None => Ok(()),
+        Some(log) => Err(format!(
+            "the window of {} from {} to {} holds {at}: what was written before it and taken back after leaves no trace in \
+             one window, so export windows of which one begins between {earliest} and {needed}",
+            log.name(),
+            log.window().from,
+            log.window().to
+        )),
+    }
 }
 
 /// The changes of one window, readable by bucket.
@@ -269,7 +279,6 @@ pub(super) struct EvidenceBuckets {
     primary: Vec<LogBuckets>,
     dr: Vec<LogBuckets>,
     at: Timestamp,
-    tolerance: SignedDuration,
 }
 
 impl EvidenceBuckets {
@@ -347,15 +356,11 @@ impl EvidenceBuckets {
     fn state_at(&self, window: Window, changed: &Changed) -> Told {
         let after = || changed.after.as_ref().map_or(BaseState::Absent, |leaf| BaseState::Present(leaf.digest));
         let just_before = self.at.saturating_sub(CLOCK_PAD).expect("a time span without units of the calendar");
-        let earliest = self.at.saturating_sub(self.tolerance).expect("a time span without units of the calendar");
         if window.to <= self.at || changed.written_at < just_before {
             return Told::Settles(after());
         }
-        if window.from > self.at {
-            return Told::Since(changed.before);
-        }
-        // The window holds Tb, and what was written in it before Tb and again after is not told.
-        Told::Settles(if window.from >= earliest { changed.before } else { BaseState::Unknown })
+        // The window that holds Tb begins just before it.
+        if window.from > self.at { Told::Since(changed.before) } else { Told::Settles(changed.before) }
     }
 }
 

@@ -10,6 +10,7 @@ mod deciding;
 mod drill;
 mod dynamodb;
 mod everywhere;
+mod exports;
 mod full;
 mod guided;
 mod html;

@@ -111,7 +111,7 @@ impl<'a, P> Source<'a, P> {
         match (error.kind, self.kms_key) {
             (ErrorKind::Missing, _) => {
                 let what = format!("the export lists {}, which is not there", self.name());
-                StoreError::caused(ErrorKind::Missing, what, "a lifecycle rule or a person removed it: copy it back")
+                StoreError::caused(ErrorKind::Unreadable, what, "a lifecycle rule or a person removed it: copy it back")
             }
             (ErrorKind::Denied, Some(key)) => {
                 let what = format!("cannot read {}, encrypted with KMS key {key}", self.name());

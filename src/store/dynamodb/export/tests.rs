@@ -237,7 +237,7 @@ const DAMAGES: &[Damage] = &[
     (
         "a data file that is not there",
         |f, o| drop(o.remove(&f.data(1))),
-        ErrorKind::Missing,
+        ErrorKind::Unreadable,
         "the export lists s3://exports/x/AWSDynamoDB/0169-ab/data/0169-ab-1.json.gz, which is not there",
     ),
     (
