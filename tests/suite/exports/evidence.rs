@@ -7,7 +7,7 @@ use failback::compare::{Base, ChangeEvidence};
 use failback::diff::BaseState;
 use failback::digest::item_digest;
 use failback::model::{Leaf, Timestamp, Verdict};
-use failback::store::{ChangeChain, ChangeLog, ChangeStream, Image, KeyChange, PairChanges, Window};
+use failback::store::{ChangeChain, ChangeLog, ChangeStream, ItemThen, KeyChange, PairChanges, Window};
 use futures_util::{StreamExt, stream};
 use jiff::SignedDuration;
 
@@ -76,7 +76,7 @@ fn log(start: &Rows, writes: &[Write], from: i64, to: i64) -> Arc<dyn ChangeLog>
         last.insert(*key, *when);
     }
     let (old, new) = (leaves(&before), leaves(&after));
-    let image = |leaf: Option<&Leaf>| leaf.map_or(Image::Absent, |leaf| Image::Present(leaf.clone()));
+    let image = |leaf: Option<&Leaf>| leaf.map_or(ItemThen::Absent, |leaf| ItemThen::Present(leaf.clone()));
     let changes =
         last.into_iter().filter(|(key, _)| old.contains_key(key) || new.contains_key(key)).map(|(number, when)| {
             KeyChange {
