@@ -134,7 +134,9 @@ pub const MISTAKES: &[(&str, &str, &[&str])] = &[
     (
         "base = \"none\"",
         "base = { export = \"s3://b/AWSDynamoDB/1\", table = \"t\" }",
-        &["12:8: store.orders.base: exactly one of `checkpoint`, `table`, `database` and `export` is needed, 2 are given"],
+        &[
+            "12:8: store.orders.base: exactly one of `checkpoint`, `table`, `database` and `export` is needed, 2 are given",
+        ],
     ),
     (
         "base = \"none\"",
@@ -146,11 +148,7 @@ pub const MISTAKES: &[(&str, &str, &[&str])] = &[
         "dr = { bucket = \"media-b\" }\nbase = { export = \"s3://b/AWSDynamoDB/1\" }",
         &["18:10: store.media.base.export: `export` is a base for kind dynamodb only"],
     ),
-    (
-        "[cutover]",
-        "[rescue]\nprimary = \"saved\"\n[cutover]",
-        &["26:11: rescue.primary: `saved` names no bucket"],
-    ),
+    ("[cutover]", "[rescue]\nprimary = \"saved\"\n[cutover]", &["26:11: rescue.primary: `saved` names no bucket"]),
     (
         "base = \"none\"",
         "base = { database = \"x\" }",
@@ -164,7 +162,9 @@ pub const MISTAKES: &[(&str, &str, &[&str])] = &[
     (
         "base = \"none\"",
         "base = { checkpoint = \"a\", table = \"b\" }",
-        &["12:8: store.orders.base: exactly one of `checkpoint`, `table`, `database` and `export` is needed, 2 are given"],
+        &[
+            "12:8: store.orders.base: exactly one of `checkpoint`, `table`, `database` and `export` is needed, 2 are given",
+        ],
     ),
     (
         "base = \"none\"",
