@@ -10,7 +10,8 @@ mod rescue;
 use aws_sdk_dynamodb::types::AttributeValue as A;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
-use failback::model::Timestamp;
+use failback::model::{FixedClock, Side, StoreId, Timestamp};
+use failback::store::dynamodb::DynamoDbStore;
 use jiff::SignedDuration;
 use serde_json::{Map, Value as Json, json};
 
@@ -243,6 +244,10 @@ async fn a_chain_of_exports_leads_to_the_base_and_a_gap_is_named() {
     assert_verdicts(&found, &Outage::VERDICTS);
     assert_eq!(found["base"]["as_of"], json!(text(outage.common)));
 
+    // dr's windows do not follow the primary's.
+    let of_dr = outage.incremental("04-dr", DR, (at(7260), at(0)), &[]).await;
+    outage.profile(&format!("base = {{ export = [{}, \"{}\"] }}", urls[1], of_dr.url(BUCKET)));
+    outage.home.run("diff p.toml").exits(4).says("name exports of one table");
     outage.profile(&format!("base = {{ export = [{}, {}] }}", urls[1], urls[0]));
     let gap = format!("nothing tells what changed from {} to {}", at(7200), at(3600));
     outage.home.run("diff p.toml").exits(4).says(&gap);
@@ -385,4 +390,46 @@ async fn check_tells_which_bases_exist() {
     let fixture = Fixture::full(&id, (&arn, &table_id), &text(outage.common), &[]);
     upload(&outage.regions, &fixture).await;
     outage.home.run("check p.toml").exits(0).prints(&format!("{export} exists; no lifecycle rule removes it"));
+    expire_after(&outage.regions, 3).await;
+    let told = format!("{export} exists; lifecycle rule tidy removes it 3 days after it was made");
+    outage.home.run("check p.toml").exits(0).prints(&told);
+}
+
+/// The emulator's AWS Backup keeps nothing: its answer is made up here.
+#[tokio::test]
+async fn what_aws_backup_keeps_is_told_with_its_end() {
+    let Some(regions) = Regions::start().await else { return };
+    let answer = json!({
+        "RecoveryPoints": [
+            { "RecoveryPointArn": "arn:aws:backup:1", "CreationDate": 1_795_316_400, "Status": "COMPLETED", "BackupVaultName": "nightly" },
+            { "RecoveryPointArn": "arn:aws:backup:2", "CreationDate": 1_795_316_400, "Status": "EXPIRED", "BackupVaultName": "other" },
+        ],
+        "CalculatedLifecycle": { "DeleteAt": 1_798_340_400 },
+    });
+    let backup = crate::peers::Answerer::start("200 OK", &answer.to_string()).await;
+    let mut side = regions.buckets[PRIMARY].side.clone();
+    side.endpoints.insert("backup".into(), format!("http://127.0.0.1:{}", backup.port));
+    let id = StoreId("sensors".into());
+    let store = DynamoDbStore::connect(id, Side::Primary, &side, TABLE[PRIMARY], None).await.expect("a store");
+    let found = store.check_bases(&side, None, &FixedClock(now())).await;
+    let told: Vec<&str> = found.iter().map(|finding| finding.what.as_str()).collect();
+    let words = "AWS Backup's recovery point of 2026-11-22T03:00:00Z in vault nightly can be restored into a table aside \
+                 until 2026-12-27T03:00:00Z";
+    assert_eq!(told, [words]);
+    side.endpoints.insert("backup".into(), "http://127.0.0.1:1".into());
+    let found = store.check_bases(&side, None, &FixedClock(now())).await;
+    assert!(found[0].what.contains("it cannot be told what AWS Backup keeps"), "{}", found[0].what);
+}
+
+/// A lifecycle rule on the bucket of exports.
+async fn expire_after(regions: &Regions, days: i32) {
+    use aws_sdk_s3::types::{
+        BucketLifecycleConfiguration, ExpirationStatus, LifecycleExpiration, LifecycleRule, LifecycleRuleFilter,
+    };
+    let rule = LifecycleRule::builder().id("tidy").filter(LifecycleRuleFilter::builder().prefix("x/").build());
+    let rule = rule.expiration(LifecycleExpiration::builder().days(days).build()).status(ExpirationStatus::Enabled);
+    let rules = BucketLifecycleConfiguration::builder().rules(rule.build().expect("a rule")).build().expect("rules");
+    let client = &regions.buckets[PRIMARY].client;
+    let request = client.put_bucket_lifecycle_configuration().bucket(BUCKET).lifecycle_configuration(rules);
+    request.send().await.expect("a rule");
 }

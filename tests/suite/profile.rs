@@ -120,8 +120,35 @@ pub const MISTAKES: &[(&str, &str, &[&str])] = &[
     (
         "base = \"none\"",
         "base = { export = \"s3://x\" }",
-        &["12:19: store.orders.base.export: an export as base is not supported yet"],
+        &["12:19: store.orders.base.export: `s3://x` names no export"],
     ),
+    (
+        "base = \"none\"",
+        "base = { export = [\"s3://b/AWSDynamoDB/1\", \"s3://b/AWSDynamoDB/1\", \"b/AWSDynamoDB/2\"] }",
+        &[
+            "12:44: store.orders.base.export: `s3://b/AWSDynamoDB/1` is listed twice",
+            "12:68: store.orders.base.export: `b/AWSDynamoDB/2` names no export",
+        ],
+    ),
+    ("base = \"none\"", "base = { export = [] }", &["12:19: store.orders.base.export: must not be empty"]),
+    (
+        "base = \"none\"",
+        "base = { export = \"s3://b/AWSDynamoDB/1\", table = \"t\" }",
+        &[
+            "12:8: store.orders.base: exactly one of `checkpoint`, `table`, `database` and `export` is needed, 2 are given",
+        ],
+    ),
+    (
+        "base = \"none\"",
+        "changes = { dr = \"s3://b/AWSDynamoDB/1\", read = \"changed\" }",
+        &["12:46: store.orders.changes.read: `changed` needs exports of `primary` and of `dr`"],
+    ),
+    (
+        "dr = { bucket = \"media-b\" }",
+        "dr = { bucket = \"media-b\" }\nbase = { export = \"s3://b/AWSDynamoDB/1\" }",
+        &["18:10: store.media.base.export: `export` is a base for kind dynamodb only"],
+    ),
+    ("[cutover]", "[rescue]\nprimary = \"saved\"\n[cutover]", &["26:11: rescue.primary: `saved` names no bucket"]),
     (
         "base = \"none\"",
         "base = { database = \"x\" }",
@@ -135,7 +162,9 @@ pub const MISTAKES: &[(&str, &str, &[&str])] = &[
     (
         "base = \"none\"",
         "base = { checkpoint = \"a\", table = \"b\" }",
-        &["12:8: store.orders.base: exactly one of `checkpoint`, `table` and `database` is needed, 2 are given"],
+        &[
+            "12:8: store.orders.base: exactly one of `checkpoint`, `table`, `database` and `export` is needed, 2 are given",
+        ],
     ),
     (
         "base = \"none\"",

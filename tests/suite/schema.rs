@@ -80,6 +80,9 @@ const NOT_STRUCTURAL: &[&str] = &[
     "stages must ascend",
     "a stage of 0",
     "primary and dr cannot be the same record",
+    "names no export",
+    "names no bucket",
+    "`changed` needs exports of",
 ];
 
 #[test]

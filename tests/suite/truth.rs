@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use failback::compare::{Base, Comparison, LogUse, Quiet, Settings, compare};
+use failback::compare::{Base, Comparison, LogUse, Quiet, Settings, compare, compare_changed};
 use failback::diff::DeltaLine;
 use failback::digest::key_of;
 use failback::digest::manifest::Manifest;
@@ -101,6 +101,12 @@ impl World {
     /// Compares the sides; what is written about it goes under `name`.
     pub async fn compare(&self, base: &Base, name: &str) -> Comparison {
         compare(&self.pair(), base, &self.settings(name), &CLOCK, &Quiet).await.expect("a comparison")
+    }
+
+    /// Compares only what the changes that `base` rests on name, with so little memory that everything spills.
+    pub async fn compare_changed(&self, base: &Base, name: &str) -> Comparison {
+        let settings = Settings { memory_bytes: 1024, ..self.settings(name) };
+        compare_changed(&self.pair(), base, &settings, &CLOCK, &Quiet).await.expect("a comparison")
     }
 
     /// A base from a comparison of sides that are in step.

@@ -47,6 +47,12 @@ pub fn text(outcome: &DiffOutcome) -> String {
         }
         text += &format!("{store}: delta in {}\n", comparison.delta.display());
     }
-    text += if outcome.at_parity() { "the sides are the same\n" } else { "the sides differ; next: failback plan\n" };
+    let differ = outcome.stores.iter().any(|comparison| comparison.narrowed.is_none() && !comparison.at_parity())
+        || outcome.stores.iter().any(|comparison| comparison.verdicts.differing() > 0);
+    text += match (outcome.at_parity(), differ) {
+        (true, _) => "the sides are the same\n",
+        (false, true) => "the sides differ; next: failback plan\n",
+        (false, false) => "nothing that was looked at differs, which is no parity; next: failback verify\n",
+    };
     text
 }

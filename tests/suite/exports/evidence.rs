@@ -186,6 +186,43 @@ async fn logs_that_contradict_one_another_leave_the_base_unknown() {
     assert_eq!((lines.len(), lines[0].verdict, lines[0].base), (1, Verdict::Unattributed, BaseState::Unknown));
 }
 
+/// A pass over what changed gives exactly the lines of a pass over everything, with another base below or without, and is
+/// no parity even where nothing differs.
+#[tokio::test]
+async fn a_pass_over_what_changed_tells_what_a_full_one_tells() {
+    for seed in 0..8 {
+        let (world, mut random) = (World::new(), Random(seed));
+        let base: Rows = (0..30).map(|number| (number, random.below(4))).collect();
+        World::set(&world.primary, &base);
+        World::set(&world.dr, &base);
+        let checkpoint = world.checkpoint().await;
+        let (on_primary, on_dr) = (history(&mut random, 0, 1800, 10), history(&mut random, 0, 4000, 20));
+        let (mut primary, mut dr) = (base.clone(), base.clone());
+        on_primary.iter().for_each(|(_, key, value)| apply(&mut primary, *key, *value));
+        on_dr.iter().for_each(|(_, key, value)| apply(&mut dr, *key, *value));
+        World::set(&world.primary, &primary);
+        World::set(&world.dr, &dr);
+        for below in [checkpoint.clone(), Base::None] {
+            let logs = || (vec![log(&base, &on_primary, -60, 1900)], vec![log(&base, &on_dr, -60, 4000)]);
+            let (of_primary, of_dr) = logs();
+            let base_of = Base::Changes { below: Box::new(below.clone()), evidence: evidence(of_primary, of_dr) };
+            let full = world.compare(&base_of, "full").await;
+            let narrow = world.compare_changed(&base_of, "narrow").await;
+            assert_eq!(delta(&narrow.delta), delta(&full.delta), "seed {seed}");
+            let keys: std::collections::BTreeSet<u32> = on_primary.iter().chain(&on_dr).map(|write| write.1).collect();
+            let narrowed = narrow.narrowed.as_ref().expect("it says so");
+            assert!(narrowed.keys <= keys.len() as u64 && narrowed.keys > 0, "seed {seed}");
+            assert!(narrow.primary.items <= narrowed.keys && !narrow.at_parity());
+            assert!(narrow.not_checked.iter().any(|what| what.contains(&narrowed.rests_on)));
+        }
+        World::set(&world.primary, &dr);
+        let (of_primary, of_dr) = (vec![log(&base, &on_primary, -60, 1900)], vec![log(&base, &on_dr, -60, 4000)]);
+        let base_of = Base::Changes { below: Box::new(Base::None), evidence: evidence(of_primary, of_dr) };
+        let same = world.compare_changed(&base_of, "same").await;
+        assert_eq!((same.verdicts.differing(), same.at_parity()), (0, false));
+    }
+}
+
 #[test]
 fn windows_must_reach_a_minute_beyond_what_they_cover() {
     let told = |primary: Option<(i64, i64)>, dr: Option<(i64, i64)>| {

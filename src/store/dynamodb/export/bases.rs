@@ -2,13 +2,14 @@
 
 use std::fmt::Write;
 
-use aws_sdk_dynamodb::types::{BackupStatus, BackupTypeFilter};
+use aws_sdk_dynamodb::types::{BackupStatus, BackupType, BackupTypeFilter};
 use aws_sdk_s3::types::{ExpirationStatus, LifecycleRule};
 use jiff::SignedDuration;
 
 use super::objects::{Bucket, Objects};
 use super::place::ExportPlace;
 use super::service::{ExportFound, ExportState, ExportWanted, Recovery, timestamp};
+use super::vaults;
 use crate::model::{Clock, Timestamp};
 use crate::profile::SideProfile;
 use crate::store::aws::store_error;
@@ -52,6 +53,14 @@ impl DynamoDbStore {
         match self.backup_findings().await {
             Ok(found) => findings.extend(found),
             Err(error) => findings.push(self.unknown("which backups exist", &error)),
+        }
+        let points = match self.ask_identity().await {
+            Ok(identity) => vaults::recovery_points(reached, &identity.resource).await,
+            Err(error) => Err(error),
+        };
+        match points {
+            Ok(told) => findings.extend(told.into_iter().map(|what| self.base(Level::Note, what))),
+            Err(error) => findings.push(self.unknown("what AWS Backup keeps", &error)),
         }
         findings
     }
@@ -150,7 +159,7 @@ impl DynamoDbStore {
         }
     }
 
-    /// On-demand backups, those of the system and those that AWS Backup made.
+    /// On-demand backups and those of the system; AWS Backup is asked by itself.
     async fn backup_findings(&self) -> Result<Vec<Finding>> {
         let (mut findings, mut after) = (Vec::new(), None);
         for _ in 0..PAGES_MAX {
@@ -159,18 +168,15 @@ impl DynamoDbStore {
             let reply =
                 reply.map_err(|error| store_error(format!("cannot list backups of {}", self.format.subject), error))?;
             for backup in reply.backup_summaries.unwrap_or_default() {
-                if backup.backup_status != Some(BackupStatus::Available) {
+                let is_of_vault = backup.backup_type == Some(BackupType::AwsBackup);
+                if backup.backup_status != Some(BackupStatus::Available) || is_of_vault {
                     continue;
                 }
                 let made = backup.backup_creation_date_time.as_ref().and_then(timestamp);
                 let made = made.map_or("an unknown time".to_owned(), |at| at.to_string());
                 let expires = backup.backup_expiry_date_time.as_ref().and_then(timestamp);
                 let kind = backup.backup_type.as_ref().map_or("unknown", |kind| kind.as_str());
-                let until = match (expires, kind) {
-                    (Some(at), _) => format!("until {at}"),
-                    (None, "USER") => "until somebody deletes it".to_owned(),
-                    (None, _) => "for as long as its backup plan says".to_owned(),
-                };
+                let until = expires.map_or("until somebody deletes it".to_owned(), |at| format!("until {at}"));
                 let name = backup.backup_name.as_deref().unwrap_or("without a name");
                 let what = format!("backup {name} of {made} ({kind}) can be restored into a table aside {until}");
                 findings.push(self.base(Level::Note, what));

@@ -13,6 +13,7 @@ mod manifest;
 mod objects;
 mod place;
 mod service;
+mod vaults;
 
 use std::sync::Arc;
 
@@ -97,8 +98,15 @@ pub async fn open_base(
     tables: &ExportTables,
 ) -> Result<BaseStore> {
     let (mut full, mut logs): (Vec<(Export, Timestamp)>, Vec<Arc<dyn ChangeLog>>) = (Vec::new(), Vec::new());
+    let mut of: Option<(String, String)> = None;
     for url in urls {
         let export = Export::open(id, url, reached, tables).await?;
+        let table = (export.summary.table_arn.clone(), export.url.clone());
+        let (first, first_url) = of.get_or_insert_with(|| table.clone());
+        if *first != table.0 {
+            let what = format!("{first_url} is of {first} and {} of {}: name exports of one table", table.1, table.0);
+            return Err(StoreError::new(ErrorKind::Unfit, what));
+        }
         match export.summary.span {
             Span::Full(at) => full.push((export, at)),
             Span::Incremental(window) => logs.push(Arc::new(incremental::IncrementalExport { export, window })),
