@@ -5,6 +5,7 @@
 //! to do about a difference.
 
 mod base;
+mod evidence;
 mod read;
 mod settle;
 mod sides;
@@ -20,6 +21,7 @@ pub use base::{Base, BaseSummary};
 pub use read::{Progress, Quiet, Reading, read_side};
 pub use sides::{HowRead, Known, LogUse, SideLog, SideLogs};
 
+use self::evidence::Evidence;
 use self::sides::{SideLeaves, read_leaves};
 use crate::diff::{BaseState, DeltaLine, HourCounts, JoinedBucket, VerdictCounts, join};
 use crate::digest::manifest::{MANIFEST_FORMAT, ManifestError, ManifestHeader, ManifestWriter};
@@ -49,6 +51,8 @@ pub struct Settings {
     pub common_since: CommonSince,
     /// The instant from which the hours of differences are counted: T0, where the profile has it.
     pub hours_since: Option<Timestamp>,
+    /// Tb, where differences without a base are to be attributed by the primary's own change log.
+    pub attribute_since: Option<Timestamp>,
     /// What the stores' change logs are for.
     pub logs: LogUse,
 }
@@ -96,6 +100,9 @@ pub struct Comparison {
     pub delta: PathBuf,
     /// The folder of the manifests.
     pub manifests: PathBuf,
+    /// Why the primary's own change log could not attribute differences that have no base, where it was asked.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub unattributed_because: Option<String>,
     /// How the sides were read, and where their change logs stood; absent in what older versions wrote.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub logs: Option<SideLogs>,
@@ -193,6 +200,8 @@ pub async fn compare(
     )?;
     let base_buckets = base.read(store, budget, settings, clock, progress).await?;
     let mut outputs = Outputs::create(store, settings)?;
+    let is_open = !matches!(settings.logs, LogUse::Ignored);
+    let evidence = Evidence::new(pair, clock, is_open, settings.attribute_since);
     let (primary, dr, base_buckets) = (Arc::new(primary), Arc::new(dr), Arc::new(base_buckets));
     for first in (0..BUCKETS).step_by(BUCKETS_AT_ONCE) {
         let joined = {
@@ -210,13 +219,18 @@ pub async fn compare(
                     candidate.base = common.map_or(BaseState::Absent, BaseState::Present);
                 }
             }
-            let lines = settle::settle(pair, &mut bucket, settings, clock).await?;
+            let lines = settle::settle(pair, &mut bucket, settings, clock, &evidence).await?;
             outputs.write(store, first + offset, &bucket, &lines)?;
         }
     }
     base_buckets.prove_read(store, &outputs.base_roots, outputs.base_items)?;
-    let comparison = outputs.finish(pair, &primary, &dr, base_buckets.summary())?;
-    Ok(Comparison { not_checked: not_checked(pair), ..comparison })
+    let (attributed, unattributed_because) = match evidence.attributed() {
+        Some(Ok(since)) => (Some(BaseSummary { kind: "stream".into(), items: 0, as_of: Some(since) }), None),
+        Some(Err(why)) => (None, Some(why)),
+        None => (None, None),
+    };
+    let comparison = outputs.finish(pair, &primary, &dr, base_buckets.summary().or(attributed))?;
+    Ok(Comparison { not_checked: not_checked(pair), unattributed_because, ..comparison })
 }
 
 /// What neither side, or either of them, was looked at for.
@@ -361,6 +375,7 @@ impl Outputs {
             hours: self.hours.filter(HourCounts::is_told),
             delta: self.delta_path,
             manifests: self.manifests,
+            unattributed_because: None,
             logs: primary.log.clone().zip(dr.log.clone()).map(|(primary, dr)| SideLogs { primary, dr }),
             not_checked: Vec::new(),
         })

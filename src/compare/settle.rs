@@ -5,8 +5,8 @@
 
 use std::collections::BTreeMap;
 
+use super::evidence::Evidence;
 use super::{BucketPair, CompareError, Settings};
-
 use crate::diff::{BaseFacts, BaseState, Candidate, DeltaLine, Facts, classify};
 use crate::model::{Change, Clock, Digest, Item, Key, Leaf, Side, Timestamp, Value, Verdict};
 use crate::store::{Depth, StorePair};
@@ -30,6 +30,7 @@ pub(super) async fn settle(
     bucket: &mut BucketPair,
     settings: &Settings,
     clock: &dyn Clock,
+    evidence: &Evidence<'_>,
 ) -> Result<Settled, CompareError> {
     let mut settled = Settled::default();
     let (mut primary_patches, mut dr_patches) = (Patches::new(), Patches::new());
@@ -37,12 +38,22 @@ pub(super) async fn settle(
         let images = read_again(pair, candidates).await?;
         for (candidate, (mut primary, mut dr)) in candidates.iter().zip(images) {
             let same = share_proof(&mut primary, &mut dr);
-            let facts = facts_of(candidate.base, same, &primary, &dr, clock.now());
+            let base = match candidate.base {
+                // Only what would be held for want of a base is worth asking for.
+                BaseState::Unknown if !same => evidence.base_of(&candidate.key, &primary).await,
+                known => known,
+            };
+            let candidate = &Candidate { key: candidate.key.clone(), base };
+            let facts = facts_of(base, same, &primary, &dr, clock.now());
             match classify(facts) {
                 Verdict::Unchanged if primary.is_some() => settled.unchanged += 1,
                 Verdict::Converged => settled.converged += 1,
                 verdict if verdict.is_difference() => {
-                    settled.delta.extend(line_of(pair, candidate, verdict, &primary, &dr, settings));
+                    let mut line = line_of(pair, candidate, verdict, &primary, &dr, settings);
+                    if let Some(line) = line.as_mut().filter(|line| is_lost_by_expiry(line)) {
+                        line.expiry_proved = evidence.is_expired_on_dr(&candidate.key, &primary).await;
+                    }
+                    settled.delta.extend(line);
                 }
                 // Both sides lost the item since it was scanned, and no base had it: there is nothing to count.
                 _ => {}
@@ -54,6 +65,11 @@ pub(super) async fn settle(
     patch(&mut bucket.primary.leaves, primary_patches);
     patch(&mut bucket.dr.leaves, dr_patches);
     Ok(settled)
+}
+
+/// Whether dr may have lost by its time to live what the primary still holds.
+fn is_lost_by_expiry(line: &DeltaLine) -> bool {
+    line.verdict == Verdict::Expired && line.change == Change::Delete
 }
 
 /// Reads candidates on both sides, and again by content where they share no kind of proof or none that the base knows.
@@ -161,6 +177,7 @@ fn line_of(
         newer: settings.newest_field.as_deref().and_then(|field| newer(field, primary, dr)),
         changed_at: changed_at(settings.newest_field.as_deref(), verdict, primary, dr),
         hold,
+        expiry_proved: false,
         rank: pair.primary.rank(&candidate.key),
     })
 }

@@ -42,6 +42,9 @@ pub struct DeltaLine {
     /// Why the store asks to leave this item to a person.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub hold: Option<String>,
+    /// Whether dr's change log proves that its time to live removed what the primary still holds.
+    #[serde(skip_serializing_if = "std::ops::Not::not", default)]
+    pub expiry_proved: bool,
     /// The order among containers: parents before children.
     #[serde(default)]
     pub rank: u32,

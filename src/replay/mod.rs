@@ -27,6 +27,8 @@ pub struct Context<'a> {
     pub pair: &'a StorePair,
     /// The folder where bodies go that a write would destroy.
     pub saved: PathBuf,
+    /// Tells what has expired since the plan.
+    pub clock: &'a dyn crate::model::Clock,
     /// Told how it gets on.
     pub progress: &'a dyn crate::compare::Progress,
 }

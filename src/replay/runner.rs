@@ -2,7 +2,7 @@
 
 use super::{Context, ReplayError, ReplaySummary, encode_image, found_image, is_what};
 use crate::journal::{PriorFate, PriorImage, Settlement, StepRow, StepState};
-use crate::model::{Digest, Item, Key, Side, Verdict};
+use crate::model::{Digest, Item, Key, Side, Timestamp, Verdict};
 use crate::store::{Depth, Expected, GuardedWrite, Outcome, ReadStore, Wanted};
 
 /// Steps read, intended and written together; they share two commits.
@@ -132,8 +132,9 @@ async fn run_batch(
     let dr = fetch(context, context.pair.dr.as_ref(), Side::Dr, &keys, steps, |step| step.wanted).await?;
     let primary =
         fetch(context, context.pair.primary.as_ref(), Side::Primary, &keys, steps, |step| step.expected).await?;
+    let now = context.clock.now();
     let looks: Vec<Look> =
-        steps.iter().zip(&primary).zip(&dr).map(|((step, primary), dr)| look(step, primary, dr)).collect();
+        steps.iter().zip(&primary).zip(&dr).map(|((step, primary), dr)| look(step, primary, dr, now)).collect();
     let writes: Vec<usize> = (0..steps.len()).filter(|at| matches!(looks[*at], Look::Write)).collect();
     let outcomes = match mode {
         Mode::DryRun => vec![Outcome::Applied; writes.len()],
@@ -178,7 +179,7 @@ fn settle(
     Settled { settlement, applied }
 }
 
-fn look(step: &StepRow, primary: &Option<Item>, dr: &Option<Item>) -> Look {
+fn look(step: &StepRow, primary: &Option<Item>, dr: &Option<Item>, now: Timestamp) -> Look {
     if !is_what(dr, &step.wanted) {
         return Look::Settle(StepState::Stale, PriorFate::Untouched, Some("dr changed since the plan".into()));
     }
@@ -193,6 +194,10 @@ fn look(step: &StepRow, primary: &Option<Item>, dr: &Option<Item>) -> Look {
     if !is_what(primary, &step.expected) {
         let reason = "the primary changed since the plan".to_owned();
         return Look::Settle(StepState::Refused, PriorFate::Untouched, Some(reason));
+    }
+    if primary.is_none() && dr.as_ref().is_some_and(|item| item.expires_at.is_some_and(|at| at <= now)) {
+        let reason = "the item expired since the plan: it is not brought back".to_owned();
+        return Look::Settle(StepState::Stale, PriorFate::Untouched, Some(reason));
     }
     Look::Write
 }

@@ -43,6 +43,7 @@ fn line(id: &str) -> DeltaLine {
         newer: None,
         changed_at: None,
         hold: None,
+        expiry_proved: false,
         rank: 0,
     }
 }

@@ -92,6 +92,7 @@ mod tests {
             newer: None,
             changed_at: None,
             hold: None,
+            expiry_proved: false,
             rank: 0,
         }
     }

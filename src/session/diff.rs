@@ -63,6 +63,7 @@ impl Session {
         self.require_same_shape(pair).await?;
         let base = self.base(store, pair)?;
         let mut settings = self.settings(store, "diff");
+        settings.attribute_since = self.dr_as_of().filter(|_| matches!(base, Base::None));
         settings.logs = self.log_use(pair, &settings.manifests, reach)?;
         let (journal, id) = (self.journal.clone(), pair.id.clone());
         settings.common_since = std::sync::Arc::new(move |key| Ok(journal.after_image(&id, key)?));

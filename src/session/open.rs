@@ -93,18 +93,26 @@ async fn dynamodb(id: StoreId, profile: &Profile, store: &StoreProfile, clock: &
     };
     let connect = async |side: Side, reached: &SideProfile, other: &SideProfile, table: &str| {
         let store = DynamoDbStore::connect(id.clone(), side, reached, table, version_attribute.clone()).await?;
-        Ok::<_, StoreError>(Arc::new(store.with_clock(clock.clone()).with_counterpart_region(&other.region)))
+        Ok::<_, StoreError>(store.with_clock(clock.clone()).with_counterpart_region(&other.region))
     };
     let base = match &store.base {
         BaseProfile::Table(table) => {
             let base = connect(Side::Base, &profile.primary, &profile.dr, table).await;
-            Some(base.map(|base| BaseStore { as_of: base.restored_as_of(), store: base }))
+            Some(base.map(|base| BaseStore { as_of: base.restored_as_of(), store: Arc::new(base) }))
         }
         _ => None,
     };
     let dr = connect(Side::Dr, &profile.dr, &profile.primary, &dr.table).await;
     let primary = connect(Side::Primary, &profile.primary, &profile.dr, &primary.table).await;
-    Sides { primary: primary.map(|side| side as _), dr: dr.map(|side| side as _), base }
+    let ttl_of = |side: &std::result::Result<DynamoDbStore, StoreError>| {
+        side.as_ref().ok().and_then(DynamoDbStore::ttl_attribute).map(str::to_owned)
+    };
+    let (on_primary, on_dr) = (ttl_of(&primary), ttl_of(&dr));
+    Sides {
+        primary: primary.map(|side| Arc::new(side.with_ttl_elsewhere(on_dr)) as _),
+        dr: dr.map(|side| Arc::new(side.with_ttl_elsewhere(on_primary)) as _),
+        base,
+    }
 }
 
 async fn s3(id: StoreId, profile: &Profile, store: &StoreProfile) -> Sides {

@@ -87,7 +87,7 @@ impl DynamoDbStore {
             table: table.to_owned(),
             resource_id: table::resource_id(&described, &subject)?,
             restored_as_of: table::restored_as_of(&described),
-            format: ItemFormat { subject, key, ttl_attribute, version_attribute, clock: None },
+            format: ItemFormat { subject, key, ttl_attribute, ttl_elsewhere: None, version_attribute, clock: None },
             reader,
             writer,
             streams,
@@ -103,6 +103,18 @@ impl DynamoDbStore {
     /// The same store with a clock, by which a time to live more than five years past is ignored, as DynamoDB ignores it.
     pub fn with_clock(mut self, clock: Arc<dyn Clock>) -> DynamoDbStore {
         self.format.clock = Some(clock);
+        self
+    }
+
+    /// The attribute by which this table expires items, while it does.
+    pub fn ttl_attribute(&self) -> Option<&str> {
+        self.format.ttl_attribute.as_deref()
+    }
+
+    /// The same store, told by which attribute the other side expires items: where this table expires none, what is past
+    /// that time counts as expired here too, so that a replay never brings it back.
+    pub fn with_ttl_elsewhere(mut self, attribute: Option<String>) -> DynamoDbStore {
+        self.format.ttl_elsewhere = attribute;
         self
     }
 
