@@ -17,7 +17,7 @@ pub use undo::{UndoSummary, undo_store};
 
 use crate::journal::{FoundImage, Journal, JournalError};
 use crate::model::{Item, Side, StoreId};
-use crate::store::{Counter, Finding, StoreError, StorePair};
+use crate::store::{Counter, Finding, Spent, StoreError, StorePair};
 
 /// What a replay works with.
 pub struct Context<'a> {
@@ -48,6 +48,9 @@ pub struct ReplaySummary {
     pub counters: Vec<Counter>,
     /// What the guarded writes could not check, checked afterwards.
     pub findings: Vec<Finding>,
+    /// What the requests to both sides took, where the services tell.
+    #[serde(default)]
+    pub spent: Spent,
 }
 
 impl ReplaySummary {

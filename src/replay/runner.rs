@@ -1,15 +1,24 @@
 //! Replays the steps of one store.
 
+use std::time::Duration;
+
 use super::{Context, ReplayError, ReplaySummary, encode_image, found_image, is_what};
 use crate::journal::{PriorFate, PriorImage, Settlement, StepRow, StepState};
 use crate::model::{Digest, Item, Key, Side, Timestamp, Verdict};
-use crate::store::{Depth, Expected, GuardedWrite, Outcome, ReadStore, Wanted};
+use crate::store::{Depth, ErrorKind, Expected, GuardedWrite, Outcome, ReadStore, StoreError, Wanted};
 
 /// Steps read, intended and written together; they share two commits.
 const STEPS_AT_ONCE: usize = 100;
 
 /// Blocked steps tried again together: large enough for every unique swap that is one transaction's work.
 const BLOCKED_AT_ONCE: usize = 2_000;
+
+/// Rounds in a row in which no parked step may move.
+const PARKED_WAITS_MAX: u32 = 10;
+
+/// The wait after the first such round; it doubles with each further one.
+const PARKED_WAIT_MIN: Duration = Duration::from_millis(100);
+const PARKED_WAIT_MAX: Duration = Duration::from_secs(20);
 
 /// Whether steps are written or only tried.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,6 +41,8 @@ pub async fn replay_store(
 ) -> Result<ReplaySummary, ReplayError> {
     let (number, id) = plan;
     let mut summary = ReplaySummary::default();
+    let spent = || context.pair.primary.spent().and(context.pair.dr.spent());
+    let spent_before = spent();
     let task = format!("replay {}", context.pair.id);
     context.progress.begin(&task, None);
     let mut after = None;
@@ -56,14 +67,16 @@ pub async fn replay_store(
         retry_blocked(context, plan, &mut summary).await?;
         finish(context, &mut summary).await?;
     }
+    summary.spent = spent().since(spent_before);
     context.progress.end(&task);
     Ok(summary)
 }
 
-/// A settled step, and whether it was written now.
+/// A settled step, whether it was written now, and whether it only waits for its place to take writes again.
 struct Settled {
     settlement: Settlement,
     applied: bool,
+    parked: bool,
 }
 
 fn plain(settled: Vec<Settled>) -> Vec<Settlement> {
@@ -71,7 +84,7 @@ fn plain(settled: Vec<Settled>) -> Vec<Settlement> {
 }
 
 fn count(summary: &mut ReplaySummary, settled: &[Settled]) {
-    for Settled { settlement, applied } in settled {
+    for Settled { settlement, applied, parked: _ } in settled {
         match settlement.state {
             StepState::Done if *applied => summary.applied += 1,
             StepState::Done => summary.already += 1,
@@ -88,6 +101,7 @@ async fn retry_blocked(
     plan: (i64, Digest),
     summary: &mut ReplaySummary,
 ) -> Result<(), ReplayError> {
+    let mut waits = 0;
     loop {
         let steps = context.journal.steps(plan.0, &context.pair.id, StepState::Blocked, None, BLOCKED_AT_ONCE)?;
         if steps.is_empty() {
@@ -95,12 +109,28 @@ async fn retry_blocked(
         }
         let mut settled = run_batch(context, plan.1, &steps, Mode::Apply).await?;
         let moved = settled.iter().any(|settled| settled.settlement.state != StepState::Blocked);
-        if !moved {
+        let is_waiting = settled.iter().any(|settled| settled.parked);
+        if !moved && !is_waiting {
             settled.iter_mut().for_each(|settled| settled.settlement.state = StepState::Refused);
         }
         count(summary, &settled);
         context.journal.settle(plan.0, &plain(settled))?;
+        waits = if moved { 0 } else { waits + u32::from(is_waiting) };
+        if waits > 0 {
+            wait_for_parked(context, waits).await?;
+        }
     }
+}
+
+/// Waits before parked steps are tried again; they are left open for the next run when none moved for long.
+async fn wait_for_parked(context: &Context<'_>, waits: u32) -> Result<(), ReplayError> {
+    if waits > PARKED_WAITS_MAX {
+        let what = "what is left goes where no more writes are taken for now; what was written stays";
+        let source = StoreError::new(ErrorKind::Throttled, what);
+        return Err(ReplayError::Write { store: context.pair.id.clone(), source });
+    }
+    tokio::time::sleep(PARKED_WAIT_MIN.saturating_mul(1 << (waits - 1)).min(PARKED_WAIT_MAX)).await;
+    Ok(())
 }
 
 async fn finish(context: &Context<'_>, summary: &mut ReplaySummary) -> Result<(), ReplayError> {
@@ -149,7 +179,7 @@ async fn run_batch(
         };
         match look {
             Look::Settle(state, prior, reason) => {
-                Settled { settlement: settlement(state, prior, reason), applied: false }
+                Settled { settlement: settlement(state, prior, reason), applied: false, parked: false }
             }
             Look::Write => {
                 let outcome = outcomes.next().expect("a store gives an outcome for every write");
@@ -165,7 +195,7 @@ fn settle(
     outcome: Outcome,
     settlement: impl FnOnce(StepState, PriorFate, Option<String>) -> Settlement,
 ) -> Settled {
-    let applied = outcome == Outcome::Applied;
+    let (applied, parked) = (outcome == Outcome::Applied, matches!(outcome, Outcome::Parked { .. }));
     let settlement = match outcome {
         Outcome::Applied | Outcome::AlreadyApplied => {
             settlement(StepState::Done, PriorFate::Written(step.wanted), None)
@@ -174,9 +204,11 @@ fn settle(
             let settlement = settlement(StepState::Refused, PriorFate::Unwritten, Some(reason));
             Settlement { found: found_image(found), ..settlement }
         }
-        Outcome::Blocked { reason } => settlement(StepState::Blocked, PriorFate::Unwritten, Some(reason)),
+        Outcome::Blocked { reason } | Outcome::Parked { reason } => {
+            settlement(StepState::Blocked, PriorFate::Unwritten, Some(reason))
+        }
     };
-    Settled { settlement, applied }
+    Settled { settlement, applied, parked }
 }
 
 fn look(step: &StepRow, primary: &Option<Item>, dr: &Option<Item>, now: Timestamp) -> Look {
