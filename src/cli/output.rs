@@ -116,6 +116,10 @@ pub fn readings(stores: &[Comparison]) -> String {
                 ),
             };
         }
+        if let Some(why) = &comparison.unattributed_because {
+            let store = &comparison.store;
+            text += &format!("{store}: the primary's change log does not attribute differences: {why}\n");
+        }
     }
     text
 }

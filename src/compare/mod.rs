@@ -6,6 +6,7 @@
 
 mod base;
 mod changes;
+mod evidence;
 mod narrow;
 mod read;
 mod settle;
@@ -25,6 +26,7 @@ pub use narrow::{Narrowed, compare_changed};
 pub use read::{Progress, Quiet, Reading, TaskUnderWay, read_side};
 pub use sides::{HowRead, Known, LogUse, SideLog, SideLogs};
 
+use self::evidence::Evidence;
 use self::sides::{SideLeaves, read_leaves};
 use crate::diff::{BaseState, DeltaLine, HourCounts, JoinedBucket, ReplicationCounts, VerdictCounts, join};
 use crate::digest::manifest::{MANIFEST_FORMAT, ManifestError, ManifestHeader, ManifestWriter};
@@ -54,6 +56,8 @@ pub struct Settings {
     pub common_since: CommonSince,
     /// The instant from which the hours of differences are counted: T0, where the profile has it.
     pub hours_since: Option<Timestamp>,
+    /// Tb, where differences without a base are to be attributed by the primary's own change log.
+    pub attribute_since: Option<Timestamp>,
     /// What the stores' change logs are for.
     pub logs: LogUse,
 }
@@ -104,6 +108,9 @@ pub struct Comparison {
     pub delta: PathBuf,
     /// The folder of the manifests.
     pub manifests: PathBuf,
+    /// Why the primary's own change log could not attribute differences that have no base, where it was asked.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub unattributed_because: Option<String>,
     /// How the sides were read, and where their change logs stood; absent in what older versions wrote.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub logs: Option<SideLogs>,
@@ -222,6 +229,8 @@ async fn joined(
     let store = &pair.id;
     let only_changed = narrowed.is_some();
     let mut outputs = Outputs::create(store, settings)?;
+    let is_open = !matches!(settings.logs, LogUse::Ignored);
+    let evidence = Evidence::new(pair, clock, is_open, settings.attribute_since);
     let (primary, dr) = (Arc::new(primary), Arc::new(dr));
     for first in (0..BUCKETS).step_by(BUCKETS_AT_ONCE) {
         let joined = {
@@ -240,12 +249,17 @@ async fn joined(
                     bucket.common.insert(candidate.key.clone());
                 }
             }
-            let lines = settle::settle(pair, &mut bucket, settings, clock).await?;
+            let lines = settle::settle(pair, &mut bucket, settings, clock, &evidence).await?;
             outputs.write(store, first + offset, &bucket, &lines)?;
         }
     }
     base_buckets.prove_read(store, &outputs.base_roots, outputs.base_read)?;
-    let comparison = outputs.finish(pair, &primary, &dr, base_buckets.summary())?;
+    let (attributed, unattributed_because) = match evidence.attributed() {
+        Some(Ok(since)) => (Some(BaseSummary { kind: "stream".into(), items: 0, as_of: Some(since) }), None),
+        Some(Err(why)) => (None, Some(why)),
+        None => (None, None),
+    };
+    let comparison = outputs.finish(pair, &primary, &dr, base_buckets.summary().or(attributed))?;
     let mut not_checked = not_checked(pair);
     not_checked.extend(narrowed.iter().map(|narrowed| {
         format!(
@@ -253,7 +267,7 @@ async fn joined(
             narrowed.keys, narrowed.rests_on
         )
     }));
-    Ok(Comparison { not_checked, narrowed, ..comparison })
+    Ok(Comparison { not_checked, narrowed, unattributed_because, ..comparison })
 }
 
 /// Why a comparison of these sides is only a forecast.
@@ -422,6 +436,7 @@ impl Outputs {
             replication: Some(self.replication).filter(ReplicationCounts::is_told),
             delta: self.delta_path,
             manifests: self.manifests,
+            unattributed_because: None,
             logs: primary.log.clone().zip(dr.log.clone()).map(|(primary, dr)| SideLogs { primary, dr }),
             forecast: forecast(pair),
             not_checked: Vec::new(),

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 
 use futures_util::{StreamExt, TryStreamExt, stream};
 
+use super::evidence::Evidence;
 use super::{BucketPair, CompareError, Settings};
 use crate::diff::{BaseFacts, BaseState, Candidate, DeltaLine, Facts, NOT_REPLICATED, Replication, classify};
 use crate::model::{Change, Clock, Digest, Item, Key, Leaf, Side, Timestamp, Value, Verdict};
@@ -34,6 +35,7 @@ pub(super) async fn settle(
     bucket: &mut BucketPair,
     settings: &Settings,
     clock: &dyn Clock,
+    evidence: &Evidence<'_>,
 ) -> Result<Settled, CompareError> {
     let mut settled = Settled::default();
     let (mut primary_patches, mut dr_patches) = (Patches::new(), Patches::new());
@@ -41,7 +43,13 @@ pub(super) async fn settle(
         let images = read_again(pair, candidates).await?;
         for (candidate, (mut primary, mut dr)) in candidates.iter().zip(images) {
             let same = share_proof(&mut primary, &mut dr);
-            let facts = facts_of(candidate.base, same, &primary, &dr, clock.now());
+            let base = match candidate.base {
+                // Only what would be held for want of a base is worth asking for.
+                BaseState::Unknown if !same => evidence.base_of(&candidate.key, &primary).await,
+                known => known,
+            };
+            let candidate = &Candidate { key: candidate.key.clone(), base };
+            let facts = facts_of(base, same, &primary, &dr, clock.now());
             match classify(facts) {
                 Verdict::Unchanged if primary.is_some() => settled.unchanged += 1,
                 Verdict::Converged => settled.converged += 1,
@@ -51,6 +59,9 @@ pub(super) async fn settle(
                     // What this session wrote to the primary itself is no write that dr never saw.
                     if bucket.common.contains(&candidate.key) {
                         line.iter_mut().for_each(|line| line.doubt = None);
+                    }
+                    if let Some(line) = line.as_mut().filter(|line| is_lost_by_expiry(line)) {
+                        line.expiry_proved = evidence.is_expired_on_dr(&candidate.key, &primary).await;
                     }
                     settled.delta.extend(line);
                 }
@@ -64,6 +75,11 @@ pub(super) async fn settle(
     patch(&mut bucket.primary.leaves, primary_patches);
     patch(&mut bucket.dr.leaves, dr_patches);
     Ok(settled)
+}
+
+/// Whether dr may have lost by its time to live what the primary still holds.
+fn is_lost_by_expiry(line: &DeltaLine) -> bool {
+    line.verdict == Verdict::Expired && line.change == Change::Delete
 }
 
 /// Reads candidates on both sides, and again by content where they share no kind of proof or none that the base knows.
@@ -206,6 +222,7 @@ fn line_of(
         hold,
         replication: None,
         doubt: None,
+        expiry_proved: false,
         rank: pair.primary.rank(&candidate.key),
     })
 }

@@ -48,6 +48,9 @@ pub struct DeltaLine {
     /// Why a person should look before dr is followed, though the store could write the item.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub doubt: Option<String>,
+    /// Whether dr's change log proves that its time to live removed what the primary still holds.
+    #[serde(skip_serializing_if = "std::ops::Not::not", default)]
+    pub expiry_proved: bool,
     /// The order among containers: parents before children.
     #[serde(default)]
     pub rank: u32,

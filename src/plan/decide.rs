@@ -118,13 +118,18 @@ fn unattributed(line: &DeltaLine, policy: &PolicyProfile) -> Decision {
     }
 }
 
-/// Nothing expired is brought back; an expired item still on the primary goes only where the base proves dr's delete.
+/// Nothing expired is brought back; an expired item still on the primary goes only where the base proves dr's delete, or
+/// dr's change log proves that the same item ended there by its time to live.
 fn expired(line: &DeltaLine, policy: &PolicyProfile) -> Decision {
     match line.change {
-        Change::Delete if line.primary_untouched && policy.deletes != DeletePolicy::Never => Decision::FollowDr,
+        Change::Delete if is_proved(line) && policy.deletes != DeletePolicy::Never => Decision::FollowDr,
         Change::Delete => Decision::Accept("expired on the primary: left to its time to live".into()),
         _ => Decision::Accept("expired on dr: not brought back".into()),
     }
+}
+
+fn is_proved(line: &DeltaLine) -> bool {
+    line.primary_untouched || line.expiry_proved
 }
 
 fn guard_delete(line: &DeltaLine, policy: &PolicyProfile) -> Decision {
@@ -163,6 +168,7 @@ mod tests {
             replication: None,
             doubt: None,
             hold: None,
+            expiry_proved: false,
             rank: 0,
         }
     }
@@ -211,6 +217,13 @@ mod tests {
         let decision = default_decision(Verdict::Expired, Change::Insert, BASE, false);
         assert!(matches!(decision, Decision::Accept(_)));
         assert_eq!(default_decision(Verdict::Expired, Change::Delete, BASE, true), Decision::FollowDr);
+        let unproved = line(Verdict::Expired, Change::Delete, BaseState::Unknown, false);
+        let proved = DeltaLine { expiry_proved: true, ..unproved.clone() };
+        let policy = PolicyProfile::default();
+        assert!(matches!(decide(&unproved, &policy, None), Decision::Accept(_)));
+        assert_eq!(decide(&proved, &policy, None), Decision::FollowDr);
+        let never = PolicyProfile { deletes: DeletePolicy::Never, ..policy };
+        assert!(matches!(decide(&proved, &never, None), Decision::Accept(_)));
     }
 
     #[test]

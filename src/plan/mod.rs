@@ -6,6 +6,7 @@ mod decide;
 mod forecast;
 mod limits;
 mod rule;
+mod shuffle;
 
 use serde::{Deserialize, Serialize};
 
@@ -13,6 +14,7 @@ pub use decide::{Decision, Ruling, Rulings, decide};
 pub use forecast::{Forecast, forecast};
 pub use limits::{Allowances, PlanCounts, limit_reasons};
 pub use rule::Rule;
+pub use shuffle::Shuffle;
 
 use crate::diff::DeltaLine;
 use crate::model::{Change, Digest, Key, StoreId, Verdict};

@@ -17,7 +17,7 @@ pub use undo::{UndoSummary, undo_store};
 
 use crate::journal::{FoundImage, Journal, JournalError};
 use crate::model::{Item, Side, StoreId};
-use crate::store::{Counter, Finding, StoreError, StorePair};
+use crate::store::{Counter, Finding, Spent, StoreError, StorePair};
 
 /// What a replay works with.
 pub struct Context<'a> {
@@ -27,6 +27,8 @@ pub struct Context<'a> {
     pub pair: &'a StorePair,
     /// The folder where bodies go that a write would destroy.
     pub saved: PathBuf,
+    /// Tells what has expired since the plan.
+    pub clock: &'a dyn crate::model::Clock,
     /// Told how it gets on.
     pub progress: &'a dyn crate::compare::Progress,
 }
@@ -46,6 +48,9 @@ pub struct ReplaySummary {
     pub counters: Vec<Counter>,
     /// What the guarded writes could not check, checked afterwards.
     pub findings: Vec<Finding>,
+    /// What the requests to both sides took, where the services tell.
+    #[serde(default)]
+    pub spent: Spent,
 }
 
 impl ReplaySummary {

@@ -1,16 +1,25 @@
 //! Replays the steps of one store.
 
+use std::time::Duration;
+
 use super::{Context, ReplayError, ReplaySummary, encode_image, found_image, is_what};
 use crate::compare::TaskUnderWay;
 use crate::journal::{PriorFate, PriorImage, Settlement, StepRow, StepState};
-use crate::model::{Digest, Item, Key, Side, Verdict};
-use crate::store::{Depth, Expected, Finding, GuardedWrite, Outcome, ReadStore, Wanted};
+use crate::model::{Digest, Item, Key, Side, Timestamp, Verdict};
+use crate::store::{Depth, ErrorKind, Expected, Finding, GuardedWrite, Outcome, ReadStore, StoreError, Wanted};
 
 /// Steps read, intended and written together; they share two commits.
 const STEPS_AT_ONCE: usize = 100;
 
 /// Blocked steps tried again together: large enough for every unique swap that is one transaction's work.
 const BLOCKED_AT_ONCE: usize = 2_000;
+
+/// Rounds in a row in which no parked step may move.
+const PARKED_WAITS_MAX: u32 = 10;
+
+/// The wait after the first such round; it doubles with each further one.
+const PARKED_WAIT_MIN: Duration = Duration::from_millis(100);
+const PARKED_WAIT_MAX: Duration = Duration::from_secs(20);
 
 /// Whether steps are written or only tried.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,6 +42,8 @@ pub async fn replay_store(
 ) -> Result<ReplaySummary, ReplayError> {
     let (number, id) = plan;
     let mut summary = ReplaySummary::default();
+    let spent = || context.pair.primary.spent().and(context.pair.dr.spent());
+    let spent_before = spent();
     if mode == Mode::Apply {
         summary.findings = tidy(context).await?;
     }
@@ -60,13 +71,15 @@ pub async fn replay_store(
         retry_blocked(context, plan, &mut summary).await?;
         finish(context, &mut summary).await?;
     }
+    summary.spent = spent().since(spent_before);
     Ok(summary)
 }
 
-/// A settled step, and whether it was written now.
+/// A settled step, whether it was written now, and whether it only waits for its place to take writes again.
 struct Settled {
     settlement: Settlement,
     applied: bool,
+    parked: bool,
 }
 
 fn plain(settled: Vec<Settled>) -> Vec<Settlement> {
@@ -74,7 +87,7 @@ fn plain(settled: Vec<Settled>) -> Vec<Settlement> {
 }
 
 fn count(summary: &mut ReplaySummary, settled: &[Settled]) {
-    for Settled { settlement, applied } in settled {
+    for Settled { settlement, applied, parked: _ } in settled {
         match settlement.state {
             StepState::Done if *applied => summary.applied += 1,
             StepState::Done => summary.already += 1,
@@ -98,6 +111,7 @@ async fn retry_blocked(
     plan: (i64, Digest),
     summary: &mut ReplaySummary,
 ) -> Result<(), ReplayError> {
+    let mut waits = 0;
     loop {
         let steps = context.journal.steps(plan.0, &context.pair.id, StepState::Blocked, None, BLOCKED_AT_ONCE)?;
         if steps.is_empty() {
@@ -105,12 +119,28 @@ async fn retry_blocked(
         }
         let mut settled = run_batch(context, plan.1, &steps, Mode::Apply).await?;
         let moved = settled.iter().any(|settled| settled.settlement.state != StepState::Blocked);
-        if !moved {
+        let is_waiting = settled.iter().any(|settled| settled.parked);
+        if !moved && !is_waiting {
             settled.iter_mut().for_each(|settled| settled.settlement.state = StepState::Refused);
         }
         count(summary, &settled);
         context.journal.settle(plan.0, &plain(settled))?;
+        waits = if moved { 0 } else { waits + u32::from(is_waiting) };
+        if waits > 0 {
+            wait_for_parked(context, waits).await?;
+        }
     }
+}
+
+/// Waits before parked steps are tried again; they are left open for the next run when none moved for long.
+async fn wait_for_parked(context: &Context<'_>, waits: u32) -> Result<(), ReplayError> {
+    if waits > PARKED_WAITS_MAX {
+        let what = "what is left goes where no more writes are taken for now; what was written stays";
+        let source = StoreError::new(ErrorKind::Throttled, what);
+        return Err(ReplayError::Write { store: context.pair.id.clone(), source });
+    }
+    tokio::time::sleep(PARKED_WAIT_MIN.saturating_mul(1 << (waits - 1)).min(PARKED_WAIT_MAX)).await;
+    Ok(())
 }
 
 async fn finish(context: &Context<'_>, summary: &mut ReplaySummary) -> Result<(), ReplayError> {
@@ -142,8 +172,9 @@ async fn run_batch(
     let dr = fetch(context, context.pair.dr.as_ref(), Side::Dr, &keys, steps, |step| step.wanted).await?;
     let primary =
         fetch(context, context.pair.primary.as_ref(), Side::Primary, &keys, steps, |step| step.expected).await?;
+    let now = context.clock.now();
     let looks: Vec<Look> =
-        steps.iter().zip(&primary).zip(&dr).map(|((step, primary), dr)| look(step, primary, dr)).collect();
+        steps.iter().zip(&primary).zip(&dr).map(|((step, primary), dr)| look(step, primary, dr, now)).collect();
     let writes: Vec<usize> = (0..steps.len()).filter(|at| matches!(looks[*at], Look::Write)).collect();
     let outcomes = match mode {
         Mode::DryRun => vec![Outcome::Applied; writes.len()],
@@ -158,7 +189,7 @@ async fn run_batch(
         };
         match look {
             Look::Settle(state, prior, reason) => {
-                Settled { settlement: settlement(state, prior, reason), applied: false }
+                Settled { settlement: settlement(state, prior, reason), applied: false, parked: false }
             }
             Look::Write => {
                 let outcome = outcomes.next().expect("a store gives an outcome for every write");
@@ -174,7 +205,7 @@ fn settle(
     outcome: Outcome,
     settlement: impl FnOnce(StepState, PriorFate, Option<String>) -> Settlement,
 ) -> Settled {
-    let applied = outcome == Outcome::Applied;
+    let (applied, parked) = (outcome == Outcome::Applied, matches!(outcome, Outcome::Parked { .. }));
     let settlement = match outcome {
         Outcome::Applied | Outcome::AlreadyApplied => {
             settlement(StepState::Done, PriorFate::Written(step.wanted), None)
@@ -183,12 +214,14 @@ fn settle(
             let settlement = settlement(StepState::Refused, PriorFate::Unwritten, Some(reason));
             Settlement { found: found_image(found), ..settlement }
         }
-        Outcome::Blocked { reason } => settlement(StepState::Blocked, PriorFate::Unwritten, Some(reason)),
+        Outcome::Blocked { reason } | Outcome::Parked { reason } => {
+            settlement(StepState::Blocked, PriorFate::Unwritten, Some(reason))
+        }
     };
-    Settled { settlement, applied }
+    Settled { settlement, applied, parked }
 }
 
-fn look(step: &StepRow, primary: &Option<Item>, dr: &Option<Item>) -> Look {
+fn look(step: &StepRow, primary: &Option<Item>, dr: &Option<Item>, now: Timestamp) -> Look {
     if !is_what(dr, &step.wanted) {
         return Look::Settle(StepState::Stale, PriorFate::Untouched, Some("dr changed since the plan".into()));
     }
@@ -203,6 +236,10 @@ fn look(step: &StepRow, primary: &Option<Item>, dr: &Option<Item>) -> Look {
     if !is_what(primary, &step.expected) {
         let reason = "the primary changed since the plan".to_owned();
         return Look::Settle(StepState::Refused, PriorFate::Untouched, Some(reason));
+    }
+    if primary.is_none() && dr.as_ref().is_some_and(|item| item.expires_at.is_some_and(|at| at <= now)) {
+        let reason = "the item expired since the plan: it is not brought back".to_owned();
+        return Look::Settle(StepState::Stale, PriorFate::Untouched, Some(reason));
     }
     Look::Write
 }

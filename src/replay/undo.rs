@@ -134,7 +134,7 @@ async fn undo_batch(
                 refuse(summary, &mut events, store, &keys[at], &reason);
                 kept.extend(found_image(found).map(|found| (store.clone(), keys[at].clone(), found)));
             }
-            Outcome::Blocked { reason } => blocked.push((priors[at].clone(), reason)),
+            Outcome::Blocked { reason } | Outcome::Parked { reason } => blocked.push((priors[at].clone(), reason)),
         }
     }
     context.journal.undone(&undone, &kept, &events)?;

@@ -45,6 +45,7 @@ fn line(id: &str) -> DeltaLine {
         replication: None,
         doubt: None,
         hold: None,
+        expiry_proved: false,
         rank: 0,
     }
 }

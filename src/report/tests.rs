@@ -174,6 +174,7 @@ fn comparison(differing: u64, until: Timestamp) -> Comparison {
         forecast: None,
         delta: ".failback/shop/delta/diff-orders.ndjson".into(),
         manifests: ".failback/shop/manifests/diff/orders".into(),
+        unattributed_because: None,
         logs: None,
         not_checked: vec!["items that expired while they were read".into()],
         narrowed: None,

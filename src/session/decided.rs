@@ -94,6 +94,7 @@ mod tests {
             replication: None,
             doubt: None,
             hold: None,
+            expiry_proved: false,
             rank: 0,
         }
     }

@@ -77,6 +77,7 @@ impl Session {
         // A forecast leaves the files of the last full reading alone: plans rest on those.
         let is_forecast = pair.primary.forecast().is_some() || pair.dr.forecast().is_some();
         let mut settings = self.settings(store, if is_forecast { "forecast" } else { "diff" });
+        settings.attribute_since = self.dr_as_of().filter(|_| matches!(base, Base::None));
         let (journal, id) = (self.journal.clone(), pair.id.clone());
         settings.common_since = std::sync::Arc::new(move |key| Ok(journal.after_image(&id, key)?));
         let (clock, progress) = (self.around.clock.as_ref(), self.around.progress.as_ref());

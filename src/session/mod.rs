@@ -266,6 +266,7 @@ impl Session {
             newest_field,
             common_since: Arc::new(|_| Ok(None)),
             hours_since: self.profile.disaster_at,
+            attribute_since: None,
             logs: LogUse::Ignored,
         }
     }

@@ -149,17 +149,26 @@ async fn dynamodb(id: StoreId, profile: &Profile, store: &StoreProfile, clock: &
     };
     let connect = async |side: Side, reached: &SideProfile, other: &SideProfile, table: &str| {
         let store = DynamoDbStore::connect(id.clone(), side, reached, table, version_attribute.clone()).await?;
-        Ok::<_, StoreError>(Arc::new(store.with_clock(clock.clone()).with_counterpart_region(&other.region)))
+        Ok::<_, StoreError>(store.with_clock(clock.clone()).with_counterpart_region(&other.region))
     };
     let base = match &store.base {
         BaseProfile::Table(table) => {
             let base = connect(Side::Base, &profile.primary, &profile.dr, table).await;
-            Some(base.map(|base| BaseStore::restored(base.clone(), base.restored_as_of())))
+            Some(base.map(|base| {
+                let as_of = base.restored_as_of();
+                BaseStore::restored(Arc::new(base), as_of)
+            }))
         }
         _ => None,
     };
     let dr = connect(Side::Dr, &profile.dr, &profile.primary, &dr.table).await;
     let primary = connect(Side::Primary, &profile.primary, &profile.dr, &primary.table).await;
+    let ttl_of = |side: &std::result::Result<DynamoDbStore, StoreError>| {
+        side.as_ref().ok().and_then(DynamoDbStore::ttl_attribute).map(str::to_owned)
+    };
+    let (on_primary, on_dr) = (ttl_of(&primary), ttl_of(&dr));
+    let primary = primary.map(|side| side.with_ttl_elsewhere(on_dr));
+    let dr = dr.map(|side| side.with_ttl_elsewhere(on_primary));
     let (base, changes) = match (&primary, &dr) {
         (Ok(primary), Ok(dr)) => {
             let exports = Exports { id: &id, profile, store, primary, dr };
@@ -168,7 +177,8 @@ async fn dynamodb(id: StoreId, profile: &Profile, store: &StoreProfile, clock: &
         // That a side cannot be reached is told anyway, and exports are judged by the tables they are of.
         _ => (base, Ok(PairChanges::default())),
     };
-    Sides { primary: primary.map(|side| side as _), dr: dr.map(|side| side as _), base, changes }
+    let (primary, dr) = (primary.map(|side| Arc::new(side) as _), dr.map(|side| Arc::new(side) as _));
+    Sides { primary, dr, base, changes }
 }
 
 /// The exports that a store's profile names.

@@ -228,7 +228,7 @@ impl Session {
         };
         let consequence = match line.verdict {
             Verdict::DrOnly | Verdict::Stranded => one_sided,
-            Verdict::Expired if line.primary_untouched => one_sided,
+            Verdict::Expired if line.primary_untouched && !line.expiry_proved => one_sided,
             // Else a policy would decide what is no conflict in truth.
             Verdict::Conflict if profile.policy.conflict != ConflictPolicy::Hold => LOOKS_CHANGED_BY_BOTH,
             _ => return Ok((decide(line, &profile.policy, ruling), None)),

@@ -117,6 +117,7 @@ impl Session {
             journal: &self.journal,
             pair,
             saved: self.folder().join("saved").join(&pair.id.0),
+            clock: self.around.clock.as_ref(),
             progress: self.around.progress.as_ref(),
         }
     }

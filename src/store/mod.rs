@@ -14,6 +14,7 @@ mod finding;
 pub mod memory;
 pub mod postgres;
 pub mod s3;
+mod spent;
 mod window;
 pub mod wrap;
 mod write;
@@ -27,6 +28,7 @@ pub use body::{BodySource, BodyStream, NoBodies};
 pub use changes::{ChangeRecord, ChangeSet, Changes, History, Image, LogMark, LogStart};
 pub use error::{ErrorKind, StoreError};
 pub use finding::{Finding, Level, Shape, WHOLE, compare_shapes};
+pub use spent::Spent;
 pub use window::{ChangeChain, ChangeLog, ChangeStream, ItemThen, KeyChange, PairChanges, Window};
 pub use write::{Counter, Expected, GuardedWrite, Outcome, Wanted};
 
@@ -115,6 +117,16 @@ pub trait ReadStore: BodySource {
     async fn history(&self, _now: Timestamp) -> Result<History> {
         let why = format!("stores of kind {} have no change log", self.kind());
         Ok(History { whole_since: None, changes: Changes::NoLog(why) })
+    }
+
+    /// What this side's requests took so far, where the service tells.
+    fn spent(&self) -> Spent {
+        Spent::default()
+    }
+
+    /// Indexes that every write of an item may write as well; known after [`ReadStore::shape`] or a connection.
+    fn indexes(&self) -> u64 {
+        0
     }
 
     /// Counters that hand out new keys, such as sequences.

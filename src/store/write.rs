@@ -53,6 +53,11 @@ pub enum Outcome {
         /// Why, in words without contents.
         reason: String,
     },
+    /// Nothing was written: the place where the item goes takes no more for now. Others do, so it is worth trying later.
+    Parked {
+        /// Why, in words without contents.
+        reason: String,
+    },
     /// Another item stands in the way (a unique value, a parent row): worth trying again together with the others.
     Blocked {
         /// Why, in words without contents.

@@ -101,13 +101,14 @@ impl Outage {
     async fn replay(&self, plan: (i64, Digest), pair: &StorePair) -> Result<ReplaySummary, ReplayError> {
         let journal = self.journal();
         let saved = self.world.path().join("saved");
-        replay_store(&Context { journal: &journal, pair, saved, progress: &Quiet }, plan, Mode::Apply).await
+        replay_store(&Context { journal: &journal, pair, saved, clock: &CLOCK, progress: &Quiet }, plan, Mode::Apply)
+            .await
     }
 
     async fn undo(&self, pair: &StorePair) -> Result<UndoSummary, ReplayError> {
         let journal = self.journal();
         let saved = self.world.path().join("saved");
-        undo_store(&Context { journal: &journal, pair, saved, progress: &Quiet }).await
+        undo_store(&Context { journal: &journal, pair, saved, clock: &CLOCK, progress: &Quiet }).await
     }
 
     /// Every planned key was written once and only once, and the journal says so.

@@ -84,7 +84,7 @@ impl World {
         }
     }
 
-    fn settings(&self, name: &str) -> Settings {
+    pub fn settings(&self, name: &str) -> Settings {
         Settings {
             partitions: 3,
             memory_bytes: 1 << 24,
@@ -94,6 +94,7 @@ impl World {
             newest_field: None,
             common_since: Arc::new(|_| Ok(None)),
             hours_since: None,
+            attribute_since: None,
             logs: LogUse::Ignored,
         }
     }
@@ -147,7 +148,7 @@ impl Random {
 }
 
 /// Few enough that histories meet on many keys.
-const KEYS: u32 = 150;
+pub const KEYS: u32 = 150;
 
 /// What truly happened to one key: its verdict, and the change that following dr would be.
 fn truth(base: Option<&Rows>, primary: &Rows, dr: &Rows, key: u32) -> Option<(Verdict, Option<Change>)> {
@@ -170,7 +171,7 @@ fn truth(base: Option<&Rows>, primary: &Rows, dr: &Rows, key: u32) -> Option<(Ve
 }
 
 /// Compares a comparison with the truth: every verdict's count, and every differing key's line.
-fn assert_true(comparison: &Comparison, base: Option<&Rows>, primary: &Rows, dr: &Rows, seed: u64) {
+pub fn assert_true(comparison: &Comparison, base: Option<&Rows>, primary: &Rows, dr: &Rows, seed: u64) {
     let mut counts: BTreeMap<Verdict, u64> = BTreeMap::new();
     let mut differing = BTreeMap::new();
     for number in 0..KEYS {

@@ -146,6 +146,7 @@ fn word(outcome: &Outcome) -> &'static str {
         Outcome::AlreadyApplied => "already applied",
         Outcome::Refused { .. } => "refused",
         Outcome::Blocked { .. } => "blocked",
+        Outcome::Parked { .. } => "parked",
     }
 }
 

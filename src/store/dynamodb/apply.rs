@@ -4,13 +4,21 @@
 //! returns what a write replaced, so such an addition is seen, put back under a guard of its own, and refused.
 
 use std::collections::BTreeSet;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
-use aws_sdk_dynamodb::types::{ReturnValue, ReturnValuesOnConditionCheckFailure};
+use aws_sdk_dynamodb::operation::delete_item::DeleteItemError;
+use aws_sdk_dynamodb::operation::put_item::PutItemError;
+use aws_sdk_dynamodb::types::{
+    ConsumedCapacity, ReturnConsumedCapacity, ReturnValue, ReturnValuesOnConditionCheckFailure, ThrottlingReason,
+};
 use futures_util::stream::{self, StreamExt};
 
 use super::DynamoDbStore;
 use super::guard::Guard;
+use super::pace::{Throttled, is_throttling};
+use super::replicas::{replicated, unusable};
 use super::value::{Attributes, ValueError};
 use crate::model::{Item, Key};
 use crate::store::aws::{HttpResponse, store_error};
@@ -18,6 +26,22 @@ use crate::store::{ErrorKind, Expected, GuardedWrite, Outcome, Result, StoreErro
 
 /// Writes under way at a time.
 const WRITES_IN_FLIGHT: usize = 32;
+
+/// Batches of writes after which the table's standing is asked for again.
+const BATCHES_TRUSTED: u32 = 50;
+
+/// Tries of one write that the table throttles.
+const THROTTLED_MAX: u32 = 12;
+
+/// The wait after the first throttling; it doubles with each further one.
+const THROTTLED_WAIT_MIN: Duration = Duration::from_millis(50);
+const THROTTLED_WAIT_MAX: Duration = Duration::from_secs(5);
+
+/// Tries of what a hot partition would not take, after all the others; what is left then is parked.
+const PARKED_TRIES: u32 = 3;
+
+/// Writes to hot partitions under way at a time.
+const PARKED_IN_FLIGHT: usize = 4;
 
 /// Codes of failures by which another writer stands in the way for a moment.
 const CONTENDED: [&str; 2] = ["TransactionConflictException", "ReplicatedWriteConflictException"];
@@ -30,21 +54,70 @@ enum Reply {
     ConditionFailed(Option<Attributes>),
     /// Not written, because another writer is at it.
     Contended,
+    /// Not written, because the service takes no more for now.
+    Throttled(Throttled),
+}
+
+/// Whether a write that its partition would not take may be left for later.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Parking {
+    Allowed,
+    Never,
 }
 
 impl DynamoDbStore {
     /// Applies guarded writes and tells the outcome of each, in order.
+    ///
+    /// What a hot partition would not take does not hold up the others: it is tried again after them, and at last parked.
     pub(super) async fn apply_all(&self, writes: &[GuardedWrite<'_>]) -> Result<Vec<Outcome>> {
+        if self.batches.fetch_add(1, Ordering::Relaxed).is_multiple_of(BATCHES_TRUSTED) {
+            self.require_writable().await?;
+        }
         let distinct = writes.iter().map(|write| write.key).collect::<BTreeSet<_>>().len() == writes.len();
-        // Writes of one item follow one another, as given.
-        let in_flight = if distinct { WRITES_IN_FLIGHT } else { 1 };
-        let all = writes.iter().map(|write| self.apply_one(write)).collect::<Vec<_>>();
+        // Writes of one item follow one another, as given: none is parked, for the next would overtake it.
+        let (in_flight, may_park) = if distinct { (WRITES_IN_FLIGHT, Parking::Allowed) } else { (1, Parking::Never) };
+        let mut outcomes = self.apply_together(writes.iter().collect(), in_flight, may_park).await?;
+        for round in 1..=PARKED_TRIES {
+            let parked: Vec<usize> =
+                (0..writes.len()).filter(|at| matches!(outcomes[*at], Outcome::Parked { .. })).collect();
+            if parked.is_empty() {
+                break;
+            }
+            tokio::time::sleep(throttled_wait(round)).await;
+            let again = parked.iter().map(|at| &writes[*at]).collect();
+            for (at, outcome) in parked.into_iter().zip(self.apply_together(again, PARKED_IN_FLIGHT, may_park).await?) {
+                outcomes[at] = outcome;
+            }
+        }
+        Ok(outcomes)
+    }
+
+    async fn apply_together(
+        &self,
+        writes: Vec<&GuardedWrite<'_>>,
+        in_flight: usize,
+        parking: Parking,
+    ) -> Result<Vec<Outcome>> {
+        let all = writes.into_iter().map(|write| self.apply_one(write, parking)).collect::<Vec<_>>();
         // Every write is awaited even when one fails: a write cut off on its way could not be put right.
         let outcomes: Vec<Result<Outcome>> = stream::iter(all).buffered(in_flight).collect().await;
         outcomes.into_iter().collect()
     }
 
-    async fn apply_one(&self, write: &GuardedWrite<'_>) -> Result<Outcome> {
+    /// Makes sure that the table may be written: it is in use, and what is written to it goes nowhere else.
+    async fn require_writable(&self) -> Result<()> {
+        let table = self.describe_same().await?;
+        let obstacle = unusable(&table).or_else(|| replicated(&table, &self.region).into_iter().next());
+        match obstacle {
+            None => Ok(()),
+            Some(why) => {
+                let what = format!("nothing was written to {}: {why}", self.format.subject);
+                Err(StoreError::new(ErrorKind::Unfit, what))
+            }
+        }
+    }
+
+    async fn apply_one(&self, write: &GuardedWrite<'_>, parking: Parking) -> Result<Outcome> {
         let image = match write.wanted {
             Wanted::Absent => None,
             Wanted::Present { item, .. } => Some(self.format.image(item, write.key)?),
@@ -52,11 +125,47 @@ impl DynamoDbStore {
         let Some(guard) = self.guard(write)? else {
             return self.refuse_wide(write).await;
         };
-        match self.send(write.key, image, guard).await? {
+        match self.send_paced(write.key, image, guard, parking).await? {
             Reply::Replaced(old) => self.settle(write, self.found(old)?).await,
             Reply::ConditionFailed(there) => Ok(self.judge(write, there)),
             Reply::Contended => Ok(Outcome::Blocked { reason: "another write of the item is under way".into() }),
+            Reply::Throttled(_) => {
+                self.meter.parked.fetch_add(1, Ordering::Relaxed);
+                Ok(Outcome::Parked { reason: "the item's partition takes no more writes for now".into() })
+            }
         }
+    }
+
+    /// Sends a write at the table's pace, and again while the service throttles; gives up at once where only the item's own
+    /// partition is too busy and the write may be parked.
+    async fn send_paced(&self, key: &Key, image: Option<Attributes>, guard: Guard, parking: Parking) -> Result<Reply> {
+        for tries in 1..=THROTTLED_MAX {
+            self.pace.take().await;
+            let reply = self.send(key, image.clone(), guard.clone()).await?;
+            let Reply::Throttled(why) = reply else { return Ok(reply) };
+            self.meter.throttled.fetch_add(1, Ordering::Relaxed);
+            match &why {
+                Throttled::Partition if parking == Parking::Allowed => return Ok(Reply::Throttled(why)),
+                Throttled::Partition => {}
+                Throttled::Indexes(names) => {
+                    self.meter.held_back_by_indexes.fetch_add(1, Ordering::Relaxed);
+                    tracing::debug!(subject = %self.format.subject, ?names, "an index holds its table back");
+                    self.pace.throttled();
+                }
+                Throttled::Table => self.pace.throttled(),
+            }
+            tokio::time::sleep(throttled_wait(tries)).await;
+        }
+        let what = format!("{} throttled a write {THROTTLED_MAX} times in a row", self.format.subject);
+        Err(StoreError::new(ErrorKind::Throttled, what))
+    }
+
+    fn count(&self, consumed: Option<&ConsumedCapacity>) {
+        let Some(consumed) = consumed else { return };
+        let of_indexes = consumed.global_secondary_indexes().into_iter().flatten();
+        let of_indexes = of_indexes.map(|(_, index)| index.capacity_units.unwrap_or(0.0));
+        self.meter.write.add(consumed.capacity_units.unwrap_or(0.0));
+        self.meter.index_write.add(of_indexes.sum());
     }
 
     fn guard(&self, write: &GuardedWrite<'_>) -> Result<Option<Guard>> {
@@ -89,13 +198,17 @@ impl DynamoDbStore {
                 let request = request.set_expression_attribute_values(values).return_values(ReturnValue::AllOld);
                 let request =
                     request.return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
+                let request = request.return_consumed_capacity(ReturnConsumedCapacity::Indexes);
                 match request.send().await {
-                    Ok(reply) => Ok(Reply::Replaced(reply.attributes)),
+                    Ok(reply) => {
+                        self.count(reply.consumed_capacity());
+                        Ok(Reply::Replaced(reply.attributes))
+                    }
                     Err(error) => self.failed(error, |error| match error {
-                        aws_sdk_dynamodb::operation::put_item::PutItemError::ConditionalCheckFailedException(
-                            failed,
-                        ) => Some(failed.item.clone()),
-                        _ => None,
+                        PutItemError::ConditionalCheckFailedException(failed) => {
+                            Some(Reply::ConditionFailed(failed.item.clone()))
+                        }
+                        error => throttled(error.code(), reasons_of_put(error)),
                     }),
                 }
             }
@@ -106,30 +219,30 @@ impl DynamoDbStore {
                 let request = request.set_expression_attribute_values(values).return_values(ReturnValue::AllOld);
                 let request =
                     request.return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
+                let request = request.return_consumed_capacity(ReturnConsumedCapacity::Indexes);
                 match request.send().await {
-                    Ok(reply) => Ok(Reply::Replaced(reply.attributes)),
+                    Ok(reply) => {
+                        self.count(reply.consumed_capacity());
+                        Ok(Reply::Replaced(reply.attributes))
+                    }
                     Err(error) => self.failed(error, |error| match error {
-                        aws_sdk_dynamodb::operation::delete_item::DeleteItemError::ConditionalCheckFailedException(
-                            failed,
-                        ) => Some(failed.item.clone()),
-                        _ => None,
+                        DeleteItemError::ConditionalCheckFailedException(failed) => {
+                            Some(Reply::ConditionFailed(failed.item.clone()))
+                        }
+                        error => throttled(error.code(), reasons_of_delete(error)),
                     }),
                 }
             }
         }
     }
 
-    /// Tells a condition that did not hold from a failure; `condition` gives what was there, when it was the condition.
-    fn failed<E>(
-        &self,
-        error: SdkError<E, HttpResponse>,
-        condition: impl Fn(&E) -> Option<Option<Attributes>>,
-    ) -> Result<Reply>
+    /// Tells a condition that did not hold and a throttling from a failure; `known` gives the reply that an error stands for.
+    fn failed<E>(&self, error: SdkError<E, HttpResponse>, known: impl Fn(&E) -> Option<Reply>) -> Result<Reply>
     where
         E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
     {
-        if let Some(there) = error.as_service_error().and_then(condition) {
-            return Ok(Reply::ConditionFailed(there));
+        if let Some(reply) = error.as_service_error().and_then(known) {
+            return Ok(reply);
         }
         if error.code().is_some_and(|code| CONTENDED.contains(&code)) {
             return Ok(Reply::Contended);
@@ -168,7 +281,10 @@ impl DynamoDbStore {
         let image = self.format.image(&replaced, write.key)?;
         let reply = match guard {
             // A failure must not hide what was overwritten: the refusal carries it.
-            Some(guard) => self.send(write.key, Some(image), guard).await.unwrap_or(Reply::Contended),
+            Some(guard) => {
+                let sent = self.send_paced(write.key, Some(image), guard, Parking::Never).await;
+                sent.unwrap_or(Reply::Contended)
+            }
             None => Reply::Contended,
         };
         let restored = match reply {
@@ -177,7 +293,7 @@ impl DynamoDbStore {
             Reply::ConditionFailed(there) => {
                 self.found(there).is_ok_and(|there| is_same(there.as_ref(), Some(&replaced)))
             }
-            Reply::Contended => false,
+            Reply::Contended | Reply::Throttled(_) => false,
         };
         Ok(refused(Some(replaced), if restored { "the item gained an attribute since it was read" } else { lost }))
     }
@@ -205,6 +321,32 @@ impl DynamoDbStore {
             return Ok(Outcome::AlreadyApplied);
         }
         Ok(refused(there, "the item has too many attributes to guard in one condition, and no version attribute"))
+    }
+}
+
+fn throttled_wait(tries: u32) -> Duration {
+    THROTTLED_WAIT_MIN.saturating_mul(1 << tries.saturating_sub(1).min(16)).min(THROTTLED_WAIT_MAX)
+}
+
+fn throttled(code: Option<&str>, reasons: &[ThrottlingReason]) -> Option<Reply> {
+    is_throttling(code).then(|| Reply::Throttled(Throttled::of(reasons)))
+}
+
+fn reasons_of_put(error: &PutItemError) -> &[ThrottlingReason] {
+    match error {
+        PutItemError::ProvisionedThroughputExceededException(error) => error.throttling_reasons(),
+        PutItemError::ThrottlingException(error) => error.throttling_reasons(),
+        PutItemError::RequestLimitExceeded(error) => error.throttling_reasons(),
+        _ => &[],
+    }
+}
+
+fn reasons_of_delete(error: &DeleteItemError) -> &[ThrottlingReason] {
+    match error {
+        DeleteItemError::ProvisionedThroughputExceededException(error) => error.throttling_reasons(),
+        DeleteItemError::ThrottlingException(error) => error.throttling_reasons(),
+        DeleteItemError::RequestLimitExceeded(error) => error.throttling_reasons(),
+        _ => &[],
     }
 }
 

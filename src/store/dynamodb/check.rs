@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 
 use aws_sdk_dynamodb::types::{
-    BillingMode, KeySchemaElement, KeyType, PointInTimeRecoveryStatus, Projection, ReplicaDescription, ReplicaStatus,
+    BillingMode, KeySchemaElement, KeyType, PointInTimeRecoveryStatus, Projection, ReplicaDescription,
     TableDescription, TableStatus,
 };
 
 use super::DynamoDbStore;
+use super::replicas::{replicated, unusable};
 use super::table::{key_of_table, ttl_attribute};
 use crate::model::Side;
 use crate::store::aws::store_error;
@@ -56,6 +57,7 @@ impl DynamoDbStore {
                 findings.extend(self.check_status(&table));
                 findings.extend(self.check_global(&table));
                 findings.extend(self.check_capacity(&table));
+                findings.extend(self.check_warmth(&table));
                 findings.extend(self.check_stream(&table));
             }
             Err(error) => findings.push(self.could_not_ask(Level::Blocker, &error)),
@@ -74,47 +76,44 @@ impl DynamoDbStore {
     }
 
     fn check_status(&self, table: &TableDescription) -> Option<Finding> {
-        match table.table_status() {
-            Some(TableStatus::Active) => None,
-            Some(TableStatus::Updating) => Some(
-                self.finding(Level::Warning, "the table is being updated".into()).with_hint("wait until it is ACTIVE"),
-            ),
-            Some(status) => Some(self.finding(Level::Blocker, format!("the table is {}", status.as_str()))),
-            None => Some(self.finding(Level::Blocker, "the service does not tell the table's status".into())),
+        if let Some(why) = unusable(table) {
+            return Some(self.finding(Level::Blocker, why).with_hint("nothing is read or written until it is ACTIVE"));
         }
+        (table.table_status() == Some(&TableStatus::Updating)).then(|| {
+            self.finding(Level::Warning, "the table is being updated".into()).with_hint("wait until it is ACTIVE")
+        })
     }
 
-    /// A write into a healthy global table gets a new timestamp there, and can bury newer data in other Regions.
+    /// A write into a global table gets a new timestamp there, and can bury newer data in other Regions: it blocks on the
+    /// primary, the other sides are never written.
     fn check_global(&self, table: &TableDescription) -> Vec<Finding> {
-        let mut findings = Vec::new();
-        if table.global_table_version() == Some("2017.11.29") {
-            let what = "the table is of global tables version 2017.11.29, whose replicas are not told here";
-            findings.push(self.global(self.write_level(), what.into()));
+        let level = if self.side == Side::Primary { Level::Blocker } else { Level::Warning };
+        let mut signs = replicated(table, &self.region);
+        let is_counterpart = |replica: &ReplicaDescription| {
+            replica.region_name().is_some() && replica.region_name() == self.counterpart_region.as_deref()
+        };
+        if table.replicas().iter().any(is_counterpart) {
+            signs.push("both sides are of one global table, which converges by itself".into());
         }
-        let others = table.replicas().iter().filter(|replica| replica.region_name() != Some(self.region.as_str()));
-        findings.extend(others.map(|replica| self.check_replica(replica)));
-        findings
+        let hint = "verify it only: a replay into a global table can bury newer data; a replica that was taken out of its \
+                    group is a table by itself and may be written";
+        signs.into_iter().map(|what| self.finding(level, what).with_hint(hint)).collect()
     }
 
-    fn check_replica(&self, replica: &ReplicaDescription) -> Finding {
-        let region = replica.region_name().unwrap_or("an unnamed Region");
-        let status = replica.replica_status().map_or("UNKNOWN", |status| status.as_str());
-        if is_cut_off(replica) {
-            let what = format!("the global table's replica in {region} is {status}: the two have stopped converging");
-            return self.finding(Level::Warning, what);
-        }
-        let matters = self.counterpart_region.as_deref().is_none_or(|counterpart| counterpart == region);
-        let level = if matters { self.write_level() } else { Level::Warning };
-        self.global(level, format!("the table is a global table with a replica in {region} that is {status}"))
-    }
-
-    fn global(&self, level: Level, what: String) -> Finding {
-        self.finding(level, what).with_hint("verify it only: a replay into a healthy global table can bury newer data")
-    }
-
-    /// What forbids writing blocks on the primary only: the other sides are never written.
-    fn write_level(&self) -> Level {
-        if self.side == Side::Primary { Level::Blocker } else { Level::Warning }
+    /// What the table takes at once: beyond it, a replay is throttled until the service has made room.
+    fn check_warmth(&self, table: &TableDescription) -> Option<Finding> {
+        let warm = table.warm_throughput()?;
+        let (reads, writes) = (warm.read_units_per_second?, warm.write_units_per_second?);
+        let what = format!("it is warm for {reads} read and {writes} write units a second, more comes by and by");
+        let hint = match self.side {
+            Side::Primary => format!(
+                "keep limits.writes_per_second below it, or warm it before: aws dynamodb update-table --table-name {} \
+                 --warm-throughput ReadUnitsPerSecond={reads},WriteUnitsPerSecond=...",
+                self.table
+            ),
+            Side::Dr | Side::Base => "keep limits.reads_per_second below it: its customers share it".to_owned(),
+        };
+        Some(self.finding(Level::Note, what).with_hint(hint))
     }
 
     fn check_capacity(&self, table: &TableDescription) -> Option<Finding> {
@@ -142,9 +141,10 @@ impl DynamoDbStore {
                 let what = "the table has a stream: its consumers will see every replayed write";
                 Some(self.finding(Level::Warning, what.into()).with_hint("stop its consumers, or make sure they may"))
             }
-            Side::Dr if !on => {
-                Some(self.finding(Level::Note, "the table has no stream, so changes are found by scans".into()))
-            }
+            Side::Dr if !on => Some(
+                self.finding(Level::Note, "the table has no stream, so every pass reads all of it".into())
+                    .with_hint("switch one on (KEYS_ONLY will do): catch-up passes then read what changed"),
+            ),
             _ => None,
         }
     }
@@ -186,19 +186,6 @@ impl DynamoDbStore {
     fn finding(&self, level: Level, what: String) -> Finding {
         Finding::new(level, format!("{} {}", self.id, self.side), what)
     }
-}
-
-/// Whether a replica no longer takes part in replication. What is not known to be cut off counts as healthy.
-fn is_cut_off(replica: &ReplicaDescription) -> bool {
-    matches!(
-        replica.replica_status(),
-        Some(
-            ReplicaStatus::RegionDisabled
-                | ReplicaStatus::InaccessibleEncryptionCredentials
-                | ReplicaStatus::Archived
-                | ReplicaStatus::CreationFailed
-        )
-    )
 }
 
 /// Settings by which two tables had better be alike.

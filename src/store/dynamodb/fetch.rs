@@ -3,7 +3,7 @@
 use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
 
-use aws_sdk_dynamodb::types::KeysAndAttributes;
+use aws_sdk_dynamodb::types::{KeysAndAttributes, ReturnConsumedCapacity};
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 
 use super::DynamoDbStore;
@@ -65,9 +65,12 @@ impl DynamoDbStore {
         };
         let wanted = KeysAndAttributes::builder().set_keys(Some(keys)).consistent_read(true).build();
         let request = self.reader.batch_get_item().request_items(&self.table, wanted.map_err(unreadable)?);
-        let reply = request.send().await;
+        let reply = request.return_consumed_capacity(ReturnConsumedCapacity::Total).send().await;
         let reply =
             reply.map_err(|error| store_error(format!("cannot read items of {}", self.format.subject), error))?;
+        for consumed in reply.consumed_capacity() {
+            self.meter.read.add(consumed.capacity_units.unwrap_or(0.0));
+        }
         let items = reply.responses.unwrap_or_default().into_values().flatten();
         let items = items.map(|attributes| self.format.item(attributes)).collect::<Result<Vec<Item>>>()?;
         let left = reply.unprocessed_keys.unwrap_or_default().into_values().flat_map(|left| left.keys);

@@ -35,6 +35,9 @@ pub(super) struct ItemFormat {
     pub(super) key: Vec<KeyAttribute>,
     /// The attribute that holds the time to live, while it is enabled.
     pub(super) ttl_attribute: Option<String>,
+    /// The attribute that holds the time to live on the other side, where this table has none enabled: a restored table
+    /// has none, and what it holds expires all the same.
+    pub(super) ttl_elsewhere: Option<String>,
     /// The attribute that every writer changes, where the profile declares one.
     pub(super) version_attribute: Option<String>,
     /// Tells which expiries are too old to be acted on.
@@ -127,7 +130,7 @@ impl ItemFormat {
 
     /// DynamoDB acts on a number of epoch seconds not older than five years, and on nothing else.
     fn expires_at(&self, entries: &BTreeMap<String, Value>) -> Option<Timestamp> {
-        let Value::Number(number) = entries.get(self.ttl_attribute.as_ref()?)? else {
+        let Value::Number(number) = entries.get(self.ttl_attribute.as_ref().or(self.ttl_elsewhere.as_ref())?)? else {
             return None;
         };
         let text = number.to_string();
@@ -184,6 +187,7 @@ mod tests {
             subject: "table orders on primary".into(),
             key: vec![KeyAttribute { name: "id".into(), scalar_type: "S".into(), role: KeyType::Hash }],
             ttl_attribute: Some("ttl".into()),
+            ttl_elsewhere: None,
             version_attribute: version_attribute.map(str::to_owned),
             clock: Some(Arc::new(FixedClock("2026-11-22T00:00:00Z".parse().expect("a time")))),
         }
@@ -207,6 +211,15 @@ mod tests {
             let expected = expected.map(|text| text.parse::<Timestamp>().expect("a time"));
             assert_eq!(item.expect("an item").expires_at, expected);
         }
+    }
+
+    #[test]
+    fn a_table_without_a_time_to_live_goes_by_that_of_the_other_side() {
+        let value = || row(&[("id", AttributeValue::S("a".into())), ("ttl", AttributeValue::N("1763769600".into()))]);
+        let restored = ItemFormat { ttl_attribute: None, ..format(None) };
+        assert_eq!(restored.item(value()).expect("an item").expires_at, None);
+        let told = ItemFormat { ttl_elsewhere: Some("ttl".into()), ..restored };
+        assert!(told.item(value()).expect("an item").expires_at.is_some());
     }
 
     #[test]

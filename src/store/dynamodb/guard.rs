@@ -13,7 +13,7 @@ const OPERATORS_MAX: usize = 300;
 const SUBSTITUTION_BYTES_MAX: u64 = 2 * 1024 * 1024;
 
 /// One condition expression with what it refers to.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Guard {
     pub(super) expression: String,
     pub(super) names: HashMap<String, String>,

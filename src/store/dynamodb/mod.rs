@@ -11,21 +11,26 @@ pub mod export;
 mod fetch;
 mod format;
 mod guard;
+mod pace;
+mod replicas;
 mod scan;
 mod stream;
 mod table;
 mod value;
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicU32;
 
 use async_trait::async_trait;
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::config::retry::RetryPartition;
 
 use self::format::ItemFormat;
+use self::pace::{ThrottlingIsOurs, WritePace};
+use super::spent::Meter;
 use super::{
     BodySource, Changes, Depth, Finding, GuardedWrite, History, LogMark, LogStart, Outcome, ReadStore, Result, Scan,
-    Shape, WriteStore, aws,
+    Shape, Spent, WriteStore, aws,
 };
 use crate::model::{Clock, Identity, Item, Key, Side, StoreId, StoreKind, Timestamp};
 use crate::profile::SideProfile;
@@ -45,6 +50,11 @@ pub struct DynamoDbStore {
     writer: Client,
     streams: aws_sdk_dynamodbstreams::Client,
     clock_watch: aws::ClockWatch,
+    indexes: u64,
+    pace: WritePace,
+    meter: Meter,
+    /// Batches of writes so far.
+    batches: AtomicU32,
 }
 
 impl DynamoDbStore {
@@ -70,7 +80,7 @@ impl DynamoDbStore {
             // Without a partition of its own, replay and reading would drain one another's allowance of retries.
             let partition = RetryPartition::new(format!("failback-dynamodb-{side}-{}-{table}-{use_}", reached.region));
             let mut builder = aws_sdk_dynamodb::config::Builder::from(&config).retry_partition(partition);
-            builder = builder.interceptor(clock_watch.clone());
+            builder = builder.interceptor(clock_watch.clone()).retry_classifier(ThrottlingIsOurs);
             builder.set_endpoint_url(aws::endpoint(reached, "dynamodb"));
             Client::from_conf(builder.build())
         };
@@ -88,11 +98,15 @@ impl DynamoDbStore {
             table: table.to_owned(),
             resource_id: table::resource_id(&described, &subject)?,
             restored_as_of: table::restored_as_of(&described),
-            format: ItemFormat { subject, key, ttl_attribute, version_attribute, clock: None },
+            format: ItemFormat { subject, key, ttl_attribute, ttl_elsewhere: None, version_attribute, clock: None },
             reader,
             writer,
             streams,
             clock_watch,
+            indexes: described.global_secondary_indexes().len() as u64,
+            pace: WritePace::new(),
+            meter: Meter::default(),
+            batches: AtomicU32::new(0),
         })
     }
 
@@ -107,8 +121,20 @@ impl DynamoDbStore {
         self
     }
 
-    /// The same store, told the Region of the other side: a healthy global-table replica there is a blocker, replicas
-    /// elsewhere are warnings. Without it every healthy replica is a blocker.
+    /// The attribute by which this table expires items, while it does.
+    pub fn ttl_attribute(&self) -> Option<&str> {
+        self.format.ttl_attribute.as_deref()
+    }
+
+    /// The same store, told by which attribute the other side expires items: where this table expires none, what is past
+    /// that time counts as expired here too, so that a replay never brings it back.
+    pub fn with_ttl_elsewhere(mut self, attribute: Option<String>) -> DynamoDbStore {
+        self.format.ttl_elsewhere = attribute;
+        self
+    }
+
+    /// The same store, told the Region of the other side: where a replica of the same global table is there, it is said that
+    /// the two converge by themselves.
     pub fn with_counterpart_region(mut self, region: impl Into<String>) -> DynamoDbStore {
         self.counterpart_region = Some(region.into());
         self
@@ -150,6 +176,14 @@ impl ReadStore for DynamoDbStore {
 
     fn not_checked(&self) -> Vec<String> {
         check::not_checked()
+    }
+
+    fn spent(&self) -> Spent {
+        self.meter.told()
+    }
+
+    fn indexes(&self) -> u64 {
+        self.indexes
     }
 
     async fn begin_scan(&self, partitions: usize) -> Result<Box<dyn Scan + '_>> {

@@ -29,6 +29,10 @@ impl DynamoDbStore {
     /// Begins a reading in about `partitions` segments of the very table that was connected to.
     pub(super) async fn segments(&self, partitions: usize) -> Result<Segments<'_>> {
         let described = self.describe_same().await?;
+        if let Some(why) = super::replicas::unusable(&described) {
+            let what = format!("{why}: {}", self.format.subject);
+            return Err(StoreError::new(ErrorKind::Unfit, what));
+        }
         let estimate = described.item_count().and_then(|count| u64::try_from(count).ok());
         let total = i32::try_from(partitions.clamp(1, SEGMENTS_MAX)).expect("a million is an i32");
         Ok(Segments { store: self, total, estimate })

@@ -88,6 +88,14 @@ macro_rules! forward_facts {
         fn rank(&self, key: &crate::model::Key) -> u32 {
             self.inner.rank(key)
         }
+
+        fn spent(&self) -> crate::store::Spent {
+            self.inner.spent()
+        }
+
+        fn indexes(&self) -> u64 {
+            self.inner.indexes()
+        }
     };
 }
 use forward_facts;
