@@ -95,6 +95,9 @@ pub struct Comparison {
     pub delta: PathBuf,
     /// The folder of the manifests.
     pub manifests: PathBuf,
+    /// Bytes of bodies that had to be read because the two sides share no proof of them; a later pass reads them again.
+    #[serde(default)]
+    pub body_bytes: u64,
     /// Why this is only a forecast, where it is: then it is never parity.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub forecast: Option<String>,
@@ -184,6 +187,7 @@ pub async fn compare(
     progress: &dyn Progress,
 ) -> Result<Comparison, CompareError> {
     let store = &pair.id;
+    let read_before = body_bytes_read(pair);
     let sides = 2 + usize::from(matches!(base, Base::Store(_)));
     let budget = settings.memory_bytes / sides;
     let (primary, dr) = futures_util::try_join!(
@@ -216,7 +220,12 @@ pub async fn compare(
     }
     base_buckets.prove_read(store, &outputs.base_roots, outputs.base_items)?;
     let comparison = outputs.finish(pair, &primary, &dr, base_buckets.summary())?;
-    Ok(Comparison { not_checked: not_checked(pair), ..comparison })
+    let body_bytes = comparison.body_bytes.saturating_sub(read_before);
+    Ok(Comparison { not_checked: not_checked(pair), body_bytes, ..comparison })
+}
+
+fn body_bytes_read(pair: &StorePair) -> u64 {
+    pair.primary.body_bytes_read() + pair.dr.body_bytes_read()
 }
 
 /// Why a comparison of these sides is only a forecast.
@@ -374,6 +383,7 @@ impl Outputs {
             replication: Some(self.replication).filter(ReplicationCounts::is_told),
             delta: self.delta_path,
             manifests: self.manifests,
+            body_bytes: body_bytes_read(pair),
             forecast: forecast(pair),
             not_checked: Vec::new(),
         })
