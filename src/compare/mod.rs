@@ -114,6 +114,9 @@ pub struct Comparison {
     /// How the sides were read, and where their change logs stood; absent in what older versions wrote.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub logs: Option<SideLogs>,
+    /// Bytes of bodies that had to be read because the two sides share no proof of them; a later pass reads them again.
+    #[serde(default)]
+    pub body_bytes: u64,
     /// Why this is only a forecast, where it is: then it is never parity.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub forecast: Option<String>,
@@ -207,6 +210,7 @@ pub async fn compare(
     progress: &dyn Progress,
 ) -> Result<Comparison, CompareError> {
     let store = &pair.id;
+    let read_before = body_bytes_read(pair);
     let sides = 2 + base.readings();
     let budget = settings.memory_bytes / sides;
     let (primary, dr) = futures_util::try_join!(
@@ -214,7 +218,8 @@ pub async fn compare(
         read_leaves(pair.dr.as_ref(), Side::Dr, budget, settings, clock, progress),
     )?;
     let base_buckets = base.read(store, budget, settings, clock, progress).await?;
-    joined(pair, (primary, dr), Arc::new(base_buckets), None, settings, clock).await
+    let comparison = joined(pair, (primary, dr), Arc::new(base_buckets), None, settings, clock).await?;
+    Ok(Comparison { body_bytes: comparison.body_bytes.saturating_sub(read_before), ..comparison })
 }
 
 /// Joins what was read of both sides and the base, and writes what came of it.
@@ -268,6 +273,10 @@ async fn joined(
         )
     }));
     Ok(Comparison { not_checked, narrowed, unattributed_because, ..comparison })
+}
+
+fn body_bytes_read(pair: &StorePair) -> u64 {
+    pair.primary.body_bytes_read() + pair.dr.body_bytes_read()
 }
 
 /// Why a comparison of these sides is only a forecast.
@@ -438,6 +447,7 @@ impl Outputs {
             manifests: self.manifests,
             unattributed_because: None,
             logs: primary.log.clone().zip(dr.log.clone()).map(|(primary, dr)| SideLogs { primary, dr }),
+            body_bytes: body_bytes_read(pair),
             forecast: forecast(pair),
             not_checked: Vec::new(),
             narrowed: None,

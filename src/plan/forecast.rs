@@ -26,6 +26,18 @@ pub struct Forecast {
     pub requests: u64,
     /// US dollars at list price; instance-priced stores cost only the transfer.
     pub dollars: f64,
+    /// Bytes of bodies that the next pass and the verification read, because the two sides share no proof of them.
+    #[serde(default)]
+    pub body_bytes: u64,
+}
+
+impl Forecast {
+    /// The same with what the next pass and the verification read of bodies, where one reading was `body_bytes`.
+    pub fn with_bodies(self, body_bytes: u64) -> Forecast {
+        let body_bytes = body_bytes.saturating_mul(2);
+        let transfer = body_bytes as f64 / (1u64 << 30) as f64 * price::TRANSFER_GIB;
+        Forecast { body_bytes, dollars: self.dollars + transfer, ..self }
+    }
 }
 
 /// The forecast for the steps of one store.
@@ -46,7 +58,7 @@ pub fn forecast(kind: StoreKind, counts: &PlanCounts, writes_per_second: u32) ->
         StoreKind::S3 => (5 * steps, steps as f64 * (price::S3_PUT + 4.0 * price::S3_GET)),
         StoreKind::Postgres | StoreKind::Memory => (steps + steps / 50 + 2, 0.0),
     };
-    Forecast { seconds: steps.div_ceil(u64::from(rate)), requests, dollars: money + transfer }
+    Forecast { seconds: steps.div_ceil(u64::from(rate)), requests, dollars: money + transfer, body_bytes: 0 }
 }
 
 #[cfg(test)]
@@ -59,6 +71,9 @@ mod tests {
         let slow = forecast(StoreKind::DynamoDb, &counts, 200);
         assert_eq!(slow.seconds, 5_000);
         assert!((1.0..3.0).contains(&slow.dollars), "{}", slow.dollars);
+        let read = slow.with_bodies(1 << 30);
+        assert_eq!(read.body_bytes, 2 << 30);
+        assert!(read.dollars > slow.dollars);
         assert_eq!(
             forecast(StoreKind::Postgres, &PlanCounts::default(), 200),
             Forecast { requests: 2, ..Forecast::default() }

@@ -90,10 +90,15 @@ pub fn disclose(state: &mut SessionState, context: &mut ReportContext) {
     for kept in context.held.iter_mut().chain(&mut context.accepted) {
         kept.key = masked(&kept.key);
         kept.canonical_key.clear();
+        // A command to type has the key in quotes.
+        kept.reason = without_quoted(&kept.reason);
     }
     state.decisions.iter_mut().for_each(|made| made.scope = without_quoted(&made.scope));
     let exhibits = &mut context.exhibits;
-    exhibits.refused.iter_mut().for_each(|step| step.key = masked(&step.key));
+    exhibits.refused.iter_mut().for_each(|step| {
+        step.key = masked(&step.key);
+        step.reason = without_quoted(&step.reason);
+    });
     for sample in exhibits.delta.values_mut() {
         if let crate::session::DeltaSample::Lines(lines) = sample {
             lines.iter_mut().for_each(mask_line);
@@ -113,6 +118,7 @@ fn without_quoted(words: &str) -> String {
 fn mask_line(line: &mut DeltaLine) {
     line.key = masked(&line.key);
     line.canonical_key.clear();
+    line.hold = line.hold.as_deref().map(without_quoted);
 }
 
 /// A key as the disclosure shows it.

@@ -171,6 +171,7 @@ fn comparison(differing: u64, until: Timestamp) -> Comparison {
         verdicts,
         hours: None,
         replication: None,
+        body_bytes: 0,
         forecast: None,
         delta: ".failback/shop/delta/diff-orders.ndjson".into(),
         manifests: ".failback/shop/manifests/diff/orders".into(),

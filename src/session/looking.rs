@@ -17,6 +17,8 @@ use crate::store::{Depth, ReadStore, StoreError};
 pub enum Seen {
     /// There is no such item.
     Absent,
+    /// There is none any more; the text says how it went.
+    Gone(String),
     /// Its contents as JSON; a large body is referred to.
     Contents(Json),
     /// A checkpoint keeps no contents, only what they came to.
@@ -87,7 +89,11 @@ impl Session {
 
 async fn seen(store: &dyn ReadStore, key: &Key) -> Seen {
     match fetch_one(store, key).await {
-        Ok(None) => Seen::Absent,
+        Ok(None) => match store.absence(key).await {
+            Ok(Some(how)) => Seen::Gone(how),
+            // That it is not there is known; how it went is only good to know.
+            Ok(None) | Err(_) => Seen::Absent,
+        },
         Ok(Some(item)) => Seen::Contents(value_json(&item.contents)),
         Err(error) => unknown(&error),
     }

@@ -201,7 +201,8 @@ impl Session {
             kind: comparison.kind,
             primary: comparison.primary.identity.clone(),
             dr: comparison.dr.identity.clone(),
-            forecast: forecast(comparison.kind, &counts, profile.limits.writes_per_second),
+            forecast: forecast(comparison.kind, &counts, profile.limits.writes_per_second)
+                .with_bodies(comparison.body_bytes),
             counts,
             limits,
             base_age_seconds,

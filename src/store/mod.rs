@@ -74,6 +74,11 @@ pub trait ReadStore: BodySource {
     /// What a comparison of this kind of store does not look at, in words, for the certificate.
     fn not_checked(&self) -> Vec<String>;
 
+    /// Bytes of bodies that were read only to compare items, since this store was connected.
+    fn body_bytes_read(&self) -> u64 {
+        0
+    }
+
     /// Why what is read here is only a forecast, in words, where it is: it never counts as parity.
     fn forecast(&self) -> Option<String> {
         None
@@ -84,6 +89,11 @@ pub trait ReadStore: BodySource {
 
     /// Reads items by key, in the order of `keys`; `None` where there is no such item. Reads are strongly consistent.
     async fn fetch(&self, keys: &[Key], depth: Depth) -> Result<Vec<Option<Item>>>;
+
+    /// What is known of an item that is not there, in words for a person: how it went, where the store keeps a history.
+    async fn absence(&self, _key: &Key) -> Result<Option<String>> {
+        Ok(None)
+    }
 
     /// The item, as it was read here, with the proofs that make it comparable with `like`, an item of another side with
     /// which it shares none: its body is read, once. Stores whose items always share a proof give it back as it is.

@@ -32,6 +32,7 @@ mod resume;
 mod rig;
 mod run;
 mod s3;
+mod s3_deep;
 mod s3_identity;
 mod s3_scripted;
 mod scenarios;

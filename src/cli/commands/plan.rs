@@ -60,6 +60,13 @@ pub fn text(outcome: &PlanOutcome) -> String {
         .collect();
     text += &output::table(&header, &rows);
     for store in &outcome.summary.stores {
+        if store.forecast.body_bytes > 0 {
+            let bytes = number(store.forecast.body_bytes);
+            text += &format!(
+                "{}: {bytes} bytes of bodies still to be read: the sides share no proof of them\n",
+                store.store
+            );
+        }
         for limit in &store.limits {
             text += &format!("{}: all steps held: {limit}\n", store.store);
         }

@@ -15,7 +15,7 @@ use super::listing::{PAGE, Place};
 use super::object::bare_etag;
 use super::read::timestamp;
 use super::{S3Store, s3_error};
-use crate::model::Timestamp;
+use crate::model::{Key, Timestamp};
 use crate::store::{ErrorKind, Result, StoreError};
 
 /// Steps of a walk through one key's history before it is given up.
@@ -110,6 +110,22 @@ impl S3Store {
                 Err(StoreError::new(ErrorKind::Unfit, what))
             }
         }
+    }
+
+    /// How an object that is not there went: by a delete marker, over which its versions still are, or for good.
+    pub(super) async fn tell_absence(&self, key: &Key) -> Result<Option<String>> {
+        if self.as_of.is_some() || self.versioning().await?.is_none() {
+            return Ok(None);
+        }
+        let history = newest_first(self.history(&self.full_key(key)?, PAGE).await?);
+        Ok(Some(match history.first() {
+            Some(past) if past.is_deletion => {
+                let versions = history.iter().filter(|past| !past.is_deletion).count();
+                format!("deleted by a marker at {}, over {versions} versions", past.since)
+            }
+            Some(_) => return Ok(None),
+            None => "no version of it is left: never there, or erased for good".into(),
+        }))
     }
 
     /// One key's history; with pages of one entry it is in the server's order, newest first.

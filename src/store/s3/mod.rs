@@ -31,6 +31,7 @@ mod write;
 
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -82,6 +83,7 @@ pub struct S3Store {
     as_of: Option<Timestamp>,
     upload_memory: Arc<Semaphore>,
     large_bodies: Semaphore,
+    body_bytes_read: AtomicU64,
     clock_watch: ClockWatch,
     clock: Option<Arc<dyn Clock>>,
     /// Objects of at least this size are copied by S3 itself where it can.
@@ -134,6 +136,7 @@ impl S3Store {
             as_of,
             upload_memory: Arc::new(Semaphore::new(UPLOAD_MEMORY_MIB as usize)),
             large_bodies: Semaphore::new(LARGE_BODIES_AT_ONCE),
+            body_bytes_read: AtomicU64::new(0),
             clock: None,
             copy_from_bytes: bucket.copy_from_mib.saturating_mul(1 << 20),
             kms_key: bucket.kms_key.clone(),
@@ -182,7 +185,9 @@ impl S3Store {
         let closed = |error| StoreError::caused(ErrorKind::Local, "the turns of large bodies are closed", error);
         let is_large = item.size > body::RANGE;
         let _turn = if is_large { Some(self.large_bodies.acquire().await.map_err(closed)?) } else { None };
-        body::deepened_like(item, like, self).await
+        let proved = body::deepened_like(item, like, self).await?;
+        self.body_bytes_read.fetch_add(item.size, Ordering::Relaxed);
+        Ok(proved)
     }
 
     /// The bucket's key for `key`, prefix included.
@@ -327,6 +332,10 @@ impl ReadStore for S3Store {
         self.findings().await
     }
 
+    fn body_bytes_read(&self) -> u64 {
+        self.body_bytes_read.load(Ordering::Relaxed)
+    }
+
     fn forecast(&self) -> Option<String> {
         let bucket = &self.bucket;
         match &self.leaves {
@@ -356,6 +365,10 @@ impl ReadStore for S3Store {
         let reads = keys.iter().map(|key| self.read(key, depth));
         // Boxed, or the compiler cannot show that the future is Send for every lifetime.
         stream::iter(reads.collect::<Vec<_>>()).buffered(READS_AT_ONCE).boxed().try_collect().await
+    }
+
+    async fn absence(&self, key: &Key) -> Result<Option<String>> {
+        self.tell_absence(key).await
     }
 
     async fn prove_like(&self, item: &Item, like: &Item) -> Result<Item> {

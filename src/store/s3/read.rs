@@ -9,7 +9,7 @@ use aws_sdk_s3::primitives::{DateTime, DateTimeFormat};
 use aws_sdk_s3::types::{ChecksumMode, ChecksumType, ServerSideEncryption, StorageClass};
 
 use super::archive::Archived;
-use super::listing::Place;
+use super::listing::{Asked, Place};
 use super::object::{Facts, Proof, UNREAD, WHOLE_KINDS, bare_etag, etag_md5, etag_parts};
 use super::{S3Store, carried, rfc2047, s3_error, status};
 use crate::model::{Evidence, Item, Key, Leaf, Timestamp};
@@ -195,13 +195,15 @@ impl S3Store {
             }));
         }
         // The shortest of all keys that begin so comes first.
-        let reply = self.client.list_objects_v2().bucket(&self.bucket).prefix(full_key).max_keys(1).send().await;
-        let reply = reply.map_err(|error| s3_error(what(), error))?;
-        Ok(reply.contents().first().filter(|found| found.key() == Some(full_key)).map(|found| Facts {
-            etag: found.e_tag().unwrap_or_default().to_owned(),
-            size: size(found.size()),
-            storage_class: found.storage_class().map_or("STANDARD", |class| class.as_str()).to_owned(),
-            modified_at: found.last_modified().and_then(timestamp),
+        let asked = Asked { prefix: full_key.to_owned(), ..Asked::default() };
+        let page = self.page(&asked, None, 1).await?;
+        let is_it = |place: &Place| place.full_key == full_key || place.otherwise.as_deref() == Some(full_key);
+        let listed = page.places.into_iter().find(is_it).and_then(|place| place.listed);
+        Ok(listed.map(|listed| Facts {
+            etag: listed.etag,
+            size: listed.size,
+            storage_class: listed.storage_class,
+            modified_at: listed.modified_at,
             ..facts
         }))
     }

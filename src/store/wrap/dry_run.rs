@@ -70,6 +70,10 @@ impl<S: ReadStore + ?Sized> ReadStore for DryRun<S> {
         self.inner.history(now).await
     }
 
+    async fn absence(&self, key: &Key) -> Result<Option<String>> {
+        self.inner.absence(key).await
+    }
+
     async fn prove_like(&self, item: &Item, like: &Item) -> Result<Item> {
         self.inner.prove_like(item, like).await
     }

@@ -217,6 +217,10 @@ impl<S: ReadStore + ?Sized> ReadStore for Faulty<S> {
         self.faults.around(Call::History, self.inner.history(now)).await
     }
 
+    async fn absence(&self, key: &Key) -> Result<Option<String>> {
+        self.faults.around(Call::Fetch, self.inner.absence(key)).await
+    }
+
     async fn prove_like(&self, item: &Item, like: &Item) -> Result<Item> {
         self.faults.around(Call::Fetch, self.inner.prove_like(item, like)).await
     }

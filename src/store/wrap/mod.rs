@@ -81,6 +81,10 @@ macro_rules! forward_facts {
             self.inner.not_checked()
         }
 
+        fn body_bytes_read(&self) -> u64 {
+            self.inner.body_bytes_read()
+        }
+
         fn forecast(&self) -> Option<String> {
             self.inner.forecast()
         }

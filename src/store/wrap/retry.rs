@@ -152,6 +152,10 @@ impl<S: ReadStore + ?Sized + 'static> ReadStore for Retrying<S> {
         self.retries.run(|| self.inner.history(now)).await
     }
 
+    async fn absence(&self, key: &Key) -> Result<Option<String>> {
+        self.retries.run(|| self.inner.absence(key)).await
+    }
+
     async fn prove_like(&self, item: &Item, like: &Item) -> Result<Item> {
         self.retries.run(|| self.inner.prove_like(item, like)).await
     }

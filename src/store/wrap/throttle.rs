@@ -138,6 +138,11 @@ impl<S: ReadStore + ?Sized> ReadStore for Throttled<S> {
         self.inner.history(now).await
     }
 
+    async fn absence(&self, key: &Key) -> Result<Option<String>> {
+        self.before_reading(1).await;
+        self.inner.absence(key).await
+    }
+
     async fn prove_like(&self, item: &Item, like: &Item) -> Result<Item> {
         self.before_reading(1).await;
         self.inner.prove_like(item, like).await

@@ -52,7 +52,7 @@ type Fields = BTreeMap<String, String>;
 fn fields_of(seen: &Seen) -> Fields {
     match seen {
         Seen::Contents(contents) => flat(contents),
-        Seen::Absent | Seen::DigestOnly(_) | Seen::Unknown(_) => Fields::new(),
+        Seen::Absent | Seen::Gone(_) | Seen::DigestOnly(_) | Seen::Unknown(_) => Fields::new(),
     }
 }
 
@@ -81,7 +81,11 @@ fn plain(value: &Json) -> String {
 fn state_words(seen: &Seen) -> String {
     match seen {
         Seen::Absent => "not there".into(),
-        Seen::Contents(_) => "there".into(),
+        Seen::Gone(how) => format!("not there: {how}"),
+        Seen::Contents(contents) => match contents["M"]["location"]["M"]["replication"]["S"].as_str() {
+            Some(word) => format!("there, {word}"),
+            None => "there".into(),
+        },
         Seen::DigestOnly(digest) => format!("digest {}", &digest.to_string()[..12]),
         Seen::Unknown(why) => format!("not known: {why}"),
     }

@@ -1,0 +1,93 @@
+//! A writer that does not stop before the freeze: passes, freeze, final pass; nothing newer is overwritten.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use super::{AWAY, HOME, Stage};
+use crate::rig::now;
+use crate::s3::Region;
+
+/// What a writer left, by key; `None` where it deleted.
+type Truth = BTreeMap<String, Option<String>>;
+
+/// Writes, overwrites and deletes until it is told to stop.
+async fn write(region: Region, bucket: &'static str, prefix: &'static str, stop: Arc<AtomicBool>) -> Truth {
+    let mut truth = Truth::new();
+    let mut turn = 0_u64;
+    while !stop.load(Ordering::SeqCst) {
+        turn += 1;
+        let key = format!("{prefix}/{:02}", turn * 7 % 23);
+        if turn.is_multiple_of(5) {
+            region.delete(bucket, &key).await;
+            truth.insert(key, None);
+        } else {
+            let body = format!("{prefix} turn {turn}");
+            region.put(bucket, &key, body.as_bytes()).await;
+            truth.insert(key, Some(body));
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(3)).await;
+    }
+    truth
+}
+
+async fn body_of(region: &Region, bucket: &str, key: &str) -> Option<String> {
+    let reply = region.client.get_object().bucket(bucket).key(key).send().await.ok()?;
+    let body = reply.body.collect().await.expect("a body").to_vec();
+    Some(String::from_utf8(body).expect("text"))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_writer_that_never_stops_before_the_freeze_loses_nothing() {
+    let Some(stage) = Stage::open().await else { return };
+    for n in 0..23 {
+        for prefix in ["dr", "primary", "both"] {
+            for bucket in [HOME, AWAY] {
+                stage.put(bucket, &format!("{prefix}/{n:02}"), "before").await;
+            }
+        }
+    }
+    stage.profile(None, "", ["", ""]);
+    stage.run("checkpoint p.toml --name step").exits(0);
+    stage.profile(
+        Some(now()),
+        "base = { checkpoint = \"step\" }\npolicy = { delete_limit_percent = 100, overwrite_limit_percent = 100 }",
+        ["", ""],
+    );
+    let (stop_dr, stop_primary) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
+    let by_dr = tokio::spawn(write(stage.away.clone(), AWAY, "dr", stop_dr.clone()));
+    // Something that nobody knew of goes on writing to the primary, to keys that dr changes too and to others.
+    let stray = tokio::spawn(write(stage.home.clone(), HOME, "primary", stop_primary.clone()));
+    let stray_both = tokio::spawn(write(stage.home.clone(), HOME, "both", stop_primary.clone()));
+    let dr_both = tokio::spawn(write(stage.away.clone(), AWAY, "both", stop_dr.clone()));
+    for pass in 0..3 {
+        let plan = stage.run("plan p.toml --allow-everything --json");
+        assert!(matches!(plan.code, Some(0 | 3)), "pass {pass}: {}", plan.err);
+        let replay = stage.run("replay p.toml --apply --yes --json");
+        assert!(matches!(replay.code, Some(0 | 1 | 3)), "pass {pass}: {}", replay.err);
+        let verify = stage.run("verify p.toml --json");
+        assert_ne!(verify.code, Some(0), "pass {pass}: no parity while anything writes: {}", verify.out);
+    }
+    // The freeze: dr's writers stop, and the stray ones are found and stopped too.
+    stop_dr.store(true, Ordering::SeqCst);
+    stop_primary.store(true, Ordering::SeqCst);
+    let (by_dr, stray) = (by_dr.await.expect("a writer"), stray.await.expect("a writer"));
+    let (stray_both, dr_both) = (stray_both.await.expect("a writer"), dr_both.await.expect("a writer"));
+    let plan = stage.run("plan p.toml --allow-everything --json");
+    assert!(matches!(plan.code, Some(0 | 3)), "{}", plan.err);
+    let replay = stage.run("replay p.toml --apply --yes --json");
+    assert!(matches!(replay.code, Some(0 | 3)), "{}", replay.err);
+    assert!(by_dr.len() == 23 && stray.len() == 23, "every key was written");
+    for (key, expected) in &by_dr {
+        assert_eq!(body_of(&stage.home, HOME, key).await, *expected, "{key}: dr's last word is on the primary");
+    }
+    for (key, expected) in &stray {
+        assert_eq!(body_of(&stage.home, HOME, key).await, *expected, "{key}: a stranded write is kept");
+    }
+    for (key, expected) in &stray_both {
+        let there = body_of(&stage.home, HOME, key).await;
+        let is_drs = dr_both.get(key).is_some_and(|by_dr| *by_dr == there);
+        assert!(there == *expected || is_drs, "{key}: neither side's last word, but {there:?}");
+        assert!(there == *expected, "{key}: the primary's newer write was overwritten by {there:?}");
+    }
+}
