@@ -8,6 +8,9 @@ use crate::digest::manifest::Manifest;
 use crate::model::{Clock, Digest, Leaf, Side, StoreId, Timestamp};
 use crate::store::BaseStore;
 
+/// About what a leaf of a manifest takes in memory while its bucket is read.
+const MANIFEST_LEAF_BYTES: usize = 400;
+
 /// Where the base of one store comes from.
 #[derive(Clone)]
 pub enum Base {
@@ -77,8 +80,19 @@ impl BaseBuckets {
             BaseBuckets::Reading(reading, _) => reading
                 .buckets
                 .read(index)
-                .map(|bucket| Some(bucket.leaves))
+                .map(|bucket| Some(bucket.to_leaves()))
                 .map_err(|source| CompareError::Sink { store: store.clone(), source }),
+        }
+    }
+
+    /// About the most memory that the leaves of one bucket take.
+    pub(super) fn reading_bytes_max(&self) -> usize {
+        match self {
+            BaseBuckets::None => 0,
+            BaseBuckets::Manifest(manifest) => {
+                usize::try_from(manifest.header.items).unwrap_or(usize::MAX) / BUCKETS * MANIFEST_LEAF_BYTES
+            }
+            BaseBuckets::Reading(reading, _) => 2 * reading.buckets.reading_bytes_max(),
         }
     }
 

@@ -24,8 +24,11 @@ use crate::digest::{BUCKETS, Bucket, CANONICAL_FORMAT, SinkError, bucket_root};
 use crate::model::{Clock, Digest, Identity, Side, StoreId, StoreKind, Timestamp, Verdict};
 use crate::store::{StoreError, StorePair};
 
-/// Buckets joined at the same time; with two sides and a base this bounds what is in memory beyond the sinks' budget.
-const BUCKETS_AT_ONCE: usize = 8;
+/// Buckets joined at the same time, at most.
+const BUCKETS_AT_ONCE_MAX: usize = 8;
+
+/// The part of the memory setting that is for leaves while they are read; the rest is for joining them.
+const READING_SHARE: usize = 2;
 
 /// How a comparison is done.
 #[derive(Clone)]
@@ -178,7 +181,7 @@ pub async fn compare(
 ) -> Result<Comparison, CompareError> {
     let store = &pair.id;
     let sides = 2 + usize::from(matches!(base, Base::Store(_)));
-    let budget = settings.memory_bytes / sides;
+    let budget = settings.memory_bytes / READING_SHARE / sides;
     let (primary, dr) = futures_util::try_join!(
         read_side(pair.primary.as_ref(), Side::Primary, budget, settings, clock, progress),
         read_side(pair.dr.as_ref(), Side::Dr, budget, settings, clock, progress),
@@ -186,11 +189,12 @@ pub async fn compare(
     let base_buckets = base.read(store, budget, settings, clock, progress).await?;
     let mut outputs = Outputs::create(store, settings)?;
     let (primary, dr, base_buckets) = (Arc::new(primary), Arc::new(dr), Arc::new(base_buckets));
-    for first in (0..BUCKETS).step_by(BUCKETS_AT_ONCE) {
+    let at_once = buckets_at_once(settings, &primary, &dr, &base_buckets);
+    for first in (0..BUCKETS).step_by(at_once) {
         let joined = {
             let (primary, dr, base) = (primary.clone(), dr.clone(), base_buckets.clone());
             let store = store.clone();
-            tokio::task::spawn_blocking(move || join_buckets(&store, first, &primary, &dr, &base))
+            tokio::task::spawn_blocking(move || join_buckets(&store, first..first + at_once, &primary, &dr, &base))
                 .await
                 .expect("joining buckets does not panic")?
         };
@@ -227,16 +231,23 @@ struct BucketPair {
     joined: JoinedBucket,
 }
 
+/// As many buckets as the memory that is left for joining holds, but one at least.
+fn buckets_at_once(settings: &Settings, primary: &Reading, dr: &Reading, base: &base::BaseBuckets) -> usize {
+    let each = primary.buckets.reading_bytes_max() + dr.buckets.reading_bytes_max() + base.reading_bytes_max();
+    let room = settings.memory_bytes - settings.memory_bytes / READING_SHARE;
+    (room / each.max(1)).clamp(1, BUCKETS_AT_ONCE_MAX)
+}
+
 fn join_buckets(
     store: &StoreId,
-    first: usize,
+    indexes: std::ops::Range<usize>,
     primary: &Reading,
     dr: &Reading,
     base: &base::BaseBuckets,
 ) -> Result<Vec<BucketPair>, CompareError> {
     use rayon::prelude::*;
     let sink = |source| CompareError::Sink { store: store.clone(), source };
-    (first..(first + BUCKETS_AT_ONCE).min(BUCKETS))
+    (indexes.start..indexes.end.min(BUCKETS))
         .into_par_iter()
         .map(|index| {
             let primary = primary.buckets.read(index).map_err(sink)?;
@@ -291,8 +302,8 @@ impl Outputs {
         lines: &settle::Settled,
     ) -> Result<(), CompareError> {
         let manifest = |source| CompareError::Manifest { store: store.clone(), source };
-        self.primary.write(index, &bucket.primary.leaves).map_err(manifest)?;
-        self.dr.write(index, &bucket.dr.leaves).map_err(manifest)?;
+        self.primary.write(index, &bucket.primary).map_err(manifest)?;
+        self.dr.write(index, &bucket.dr).map_err(manifest)?;
         self.base_items += bucket.joined.base_items;
         self.base_roots[index] = bucket.base_root;
         self.verdicts.add(Verdict::Unchanged, bucket.joined.unchanged + lines.unchanged);

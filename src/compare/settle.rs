@@ -51,8 +51,8 @@ pub(super) async fn settle(
             dr_patches.insert(candidate.key.clone(), dr.map(|item| item.leaf()));
         }
     }
-    patch(&mut bucket.primary.leaves, primary_patches);
-    patch(&mut bucket.dr.leaves, dr_patches);
+    bucket.primary.patch(primary_patches.iter().map(|(key, leaf)| (key, leaf.as_ref())));
+    bucket.dr.patch(dr_patches.iter().map(|(key, leaf)| (key, leaf.as_ref())));
     Ok(settled)
 }
 
@@ -201,15 +201,6 @@ fn changed_at(field: Option<&str>, verdict: Verdict, primary: &Option<Item>, dr:
         Verdict::Conflict | Verdict::Unattributed => time(primary).max(time(dr)),
         Verdict::Unchanged | Verdict::Converged | Verdict::Expired => None,
     }
-}
-
-fn patch(leaves: &mut Vec<Leaf>, patches: Patches) {
-    if patches.is_empty() {
-        return;
-    }
-    leaves.retain(|leaf| !patches.contains_key(&leaf.key));
-    leaves.extend(patches.into_values().flatten());
-    leaves.sort_by(|a, b| a.key.cmp(&b.key));
 }
 
 #[cfg(test)]

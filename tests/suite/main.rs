@@ -1,5 +1,6 @@
 //! The one integration binary.
 
+mod bench;
 mod browser;
 mod canonical;
 mod cli;
@@ -36,3 +37,4 @@ mod small;
 mod terminal;
 mod truth;
 mod twisted;
+mod wire;

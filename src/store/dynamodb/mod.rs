@@ -13,6 +13,7 @@ mod guard;
 mod scan;
 mod table;
 mod value;
+mod wire;
 
 use std::sync::Arc;
 
@@ -21,6 +22,7 @@ use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::config::retry::RetryPartition;
 
 use self::format::ItemFormat;
+use self::wire::PageReader;
 use super::{BodySource, Depth, Finding, GuardedWrite, Outcome, ReadStore, Result, Scan, Shape, WriteStore, aws};
 use crate::model::{Clock, Identity, Item, Key, Side, StoreId, StoreKind, Timestamp};
 use crate::profile::SideProfile;
@@ -36,6 +38,8 @@ pub struct DynamoDbStore {
     resource_id: String,
     restored_as_of: Option<Timestamp>,
     format: ItemFormat,
+    /// Reads pages on their way; `None` leaves them to the SDK.
+    pages: Option<Arc<PageReader>>,
     reader: Client,
     writer: Client,
     clock_watch: aws::ClockWatch,
@@ -81,6 +85,7 @@ impl DynamoDbStore {
             table: table.to_owned(),
             resource_id: table::resource_id(&described, &subject)?,
             restored_as_of: table::restored_as_of(&described),
+            pages: Some(Arc::new(PageReader::new(&key))),
             format: ItemFormat { subject, key, ttl_attribute, version_attribute, clock: None },
             reader,
             writer,
@@ -96,6 +101,13 @@ impl DynamoDbStore {
     /// The same store with a clock, by which a time to live more than five years past is ignored, as DynamoDB ignores it.
     pub fn with_clock(mut self, clock: Arc<dyn Clock>) -> DynamoDbStore {
         self.format.clock = Some(clock);
+        self
+    }
+
+    /// The same store, whose pages the SDK parses: several times slower, and the reference that the short way is proved
+    /// against and measured by.
+    pub fn with_parsed_pages(mut self) -> DynamoDbStore {
+        self.pages = None;
         self
     }
 
