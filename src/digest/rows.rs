@@ -12,6 +12,9 @@ const TIME_AT: usize = 12;
 const DIGEST_AT: usize = 20;
 const KEY_AT: usize = 52;
 
+/// Room beyond the most that is wanted, so that the record that passes it moves nothing.
+const SLACK: usize = 128;
+
 /// Marks a leaf without a modification time.
 const NO_TIME: i64 = i64::MIN;
 
@@ -125,6 +128,16 @@ impl Rows {
         self.count += 1;
     }
 
+    /// Adds a leaf, and makes room for many more, but not beyond `bytes_max` for all if that can be helped.
+    pub(super) fn push_within(&mut self, bytes_max: usize, leaf: &Leaf) {
+        let needed = self.bytes.len() + KEY_AT + leaf.key.as_bytes().len();
+        if needed > self.bytes.capacity() {
+            let room = self.bytes.capacity().saturating_mul(2).min(bytes_max.saturating_add(SLACK)).max(needed);
+            self.bytes.reserve_exact(room - self.bytes.len());
+        }
+        self.push(leaf);
+    }
+
     /// Adds a record as it is.
     pub(super) fn push_row(&mut self, row: LeafRef<'_>) {
         self.bytes.extend_from_slice(row.record);
@@ -167,9 +180,10 @@ impl Rows {
         &self.bytes
     }
 
-    /// Memory held, used or not.
-    pub(super) fn capacity(&self) -> usize {
-        self.bytes.capacity()
+    /// Forgets the records and keeps the room.
+    pub(super) fn clear(&mut self) {
+        self.bytes.clear();
+        self.count = 0;
     }
 }
 

@@ -34,9 +34,8 @@ pub enum SinkError {
 #[derive(Debug)]
 pub struct LeafSink {
     buckets: Vec<Rows>,
-    /// What the buckets hold, room that is not used yet included.
-    memory_bytes: usize,
-    budget_bytes: usize,
+    /// What one bucket may hold in memory; keys are spread evenly, so buckets fill together.
+    bucket_bytes_max: usize,
     spill: SpillFolder,
     spilled: Vec<usize>,
 }
@@ -50,33 +49,32 @@ impl LeafSink {
         let _ = std::fs::remove_dir_all(&spill);
         let spill = SpillFolder { path: spill, made: false };
         let buckets = vec![Rows::default(); BUCKETS];
-        LeafSink { buckets, memory_bytes: 0, budget_bytes, spill, spilled: vec![0; BUCKETS] }
+        LeafSink { buckets, bucket_bytes_max: budget_bytes / BUCKETS, spill, spilled: vec![0; BUCKETS] }
     }
 
-    /// Adds leaves; spills when the budget is passed.
+    /// Adds leaves; a bucket that is full spills.
     ///
     /// # Errors
     ///
     /// [`SinkError::Write`] when spilling fails; the sink must then be dropped, for leaves may be missing.
     pub fn push(&mut self, leaves: Vec<Leaf>) -> Result<(), SinkError> {
         for leaf in leaves {
-            let bucket = &mut self.buckets[bucket_of(&leaf.key)];
-            let before = bucket.capacity();
-            bucket.push(&leaf);
-            self.memory_bytes += bucket.capacity() - before;
+            let index = bucket_of(&leaf.key);
+            self.buckets[index].push_within(self.bucket_bytes_max, &leaf);
+            if self.buckets[index].as_bytes().len() > self.bucket_bytes_max {
+                self.spill(index)?;
+            }
         }
-        if self.memory_bytes > self.budget_bytes { self.spill() } else { Ok(()) }
+        Ok(())
     }
 
-    fn spill(&mut self) -> Result<(), SinkError> {
+    fn spill(&mut self, index: usize) -> Result<(), SinkError> {
         self.spill.make().map_err(|source| SinkError::Write { path: self.spill.path.clone(), source })?;
-        for (index, rows) in self.buckets.iter_mut().enumerate().filter(|(_, rows)| !rows.is_empty()) {
-            let path = spill_path(&self.spill.path, index);
-            append(&path, rows).map_err(|source| SinkError::Write { path, source })?;
-            self.spilled[index] += rows.len();
-            *rows = Rows::default();
-        }
-        self.memory_bytes = 0;
+        let path = spill_path(&self.spill.path, index);
+        let rows = &mut self.buckets[index];
+        append(&path, rows).map_err(|source| SinkError::Write { path, source })?;
+        self.spilled[index] += rows.len();
+        rows.clear();
         Ok(())
     }
 
@@ -95,6 +93,9 @@ struct SpillFolder {
 
 impl SpillFolder {
     fn make(&mut self) -> io::Result<()> {
+        if self.made {
+            return Ok(());
+        }
         self.made = true;
         std::fs::create_dir_all(&self.path)
     }

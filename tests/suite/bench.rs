@@ -35,3 +35,8 @@ fn engine() {
 fn replay() {
     tiny("replay");
 }
+
+#[test]
+fn objects() {
+    tiny("objects");
+}

@@ -121,7 +121,7 @@ pub fn failback() -> Command {
     for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("AWS_")) {
         command.env_remove(name);
     }
-    command.env("NO_COLOR", "1").stderr(Stdio::piped());
+    command.env("NO_COLOR", "1").stderr(Stdio::null());
     command
 }
 

@@ -7,6 +7,7 @@
 
 mod engine;
 mod measure;
+mod objects;
 mod pages;
 mod replay;
 mod scan;
@@ -42,8 +43,13 @@ impl Size {
 type Benchmark = fn(Size) -> Vec<Row>;
 
 /// Every benchmark by name.
-pub const BENCHMARKS: [(&str, Benchmark); 4] =
-    [("scan", scan::run), ("tables", tables::run), ("replay", replay::run), ("engine", engine::run)];
+pub const BENCHMARKS: [(&str, Benchmark); 5] = [
+    ("scan", scan::run),
+    ("tables", tables::run),
+    ("replay", replay::run),
+    ("engine", engine::run),
+    ("objects", objects::run),
+];
 
 /// Plays the part that this process was started for, if it was.
 pub fn play() -> bool {
@@ -52,6 +58,7 @@ pub fn play() -> bool {
     match words[0] {
         "pages" => pages::serve(&words[1..]),
         "scan" => scan::play(&words[1..]),
+        "objects" => objects::play(&words[1..]),
         "engine" => engine::play(&words[1..]),
         other => panic!("no part is called {other}"),
     }

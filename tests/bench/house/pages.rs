@@ -159,12 +159,15 @@ impl Tables {
                 let told = serde_json::json!({"writes": writes.len(), "seconds": time.as_secs_f64()});
                 out.extend_from_slice(told.to_string().as_bytes());
             }
-            other => {
-                if other == "putitem" {
-                    self.writes.lock().expect("writes").push(Instant::now());
-                }
-                out.extend_from_slice(b"{}");
+            "putitem" => {
+                self.writes.lock().expect("writes").push(Instant::now());
+                // A writer that asks for what it replaced is told.
+                out.extend_from_slice(br#"{"Attributes":"#);
+                let table = asked["TableName"].as_str().unwrap_or_default();
+                self.put_item(out, table, number_of(asked["Item"]["order_id"]["S"].as_str().expect("a key")));
+                out.push(b'}');
             }
+            _ => out.extend_from_slice(b"{}"),
         }
     }
 
