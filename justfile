@@ -12,6 +12,10 @@ check: doc
 test *ARGS:
     tests/run {{ARGS}}
 
+# Benchmarks against their peers: ratios from one run, each with its target; `just bench scan` runs one.
+bench *NAME:
+    tests/bench/run {{NAME}}
+
 # The main job on two simulated Regions.
 drill *ARGS:
     cargo run --release -- drill {{ARGS}}

@@ -9,9 +9,17 @@ use super::settle::patch;
 use super::{CompareError, Progress, Reading, Settings, read_side};
 use crate::diff::BaseState;
 use crate::digest::manifest::Manifest;
-use crate::digest::{BUCKETS, bucket_root};
+use crate::digest::{BUCKETS, Bucket, bucket_root};
 use crate::model::{Clock, Digest, Key, Leaf, Side, StoreId, Timestamp};
 use crate::store::{BaseStore, BaseStoreKind};
+
+/// About what a leaf of a manifest takes in memory while its bucket is read.
+const MANIFEST_LEAF_BYTES: usize = 400;
+
+/// About the most memory that the leaves of one bucket of a manifest take.
+pub(super) fn manifest_bytes_max(manifest: &Manifest) -> usize {
+    usize::try_from(manifest.header.items).unwrap_or(usize::MAX) / BUCKETS * MANIFEST_LEAF_BYTES
+}
 
 /// Where the base of one store comes from.
 #[derive(Clone)]
@@ -158,8 +166,8 @@ impl BaseBucket {
 }
 
 impl BaseBuckets {
-    /// Reads one bucket; `primary` are the primary's leaves in it, sorted.
-    pub(super) fn bucket(&self, store: &StoreId, index: usize, primary: &[Leaf]) -> Result<BaseBucket, CompareError> {
+    /// Reads one bucket; `primary` is the primary's.
+    pub(super) fn bucket(&self, store: &StoreId, index: usize, primary: &Bucket) -> Result<BaseBucket, CompareError> {
         match self {
             BaseBuckets::None => Ok(BaseBucket::of(None)),
             BaseBuckets::Manifest(manifest) => {
@@ -171,17 +179,17 @@ impl BaseBuckets {
                 let bucket = reading.buckets.read(index);
                 let bucket = bucket.map_err(|source| CompareError::Sink { store: store.clone(), source })?;
                 // A table may be written while it is read; an export may not tell two things of one key.
-                if *kind == BaseStoreKind::Export && !bucket.restless.is_empty() {
+                if *kind == BaseStoreKind::Export && !bucket.restless().is_empty() {
                     let why = format!("{} tells two things of one key", reading.identity.resource);
                     return Err(CompareError::Base { store: store.clone(), why });
                 }
-                let mut leaves = bucket.leaves;
+                let mut leaves = bucket.to_leaves();
                 fold(store, since, index, &mut leaves)?;
                 Ok(BaseBucket::of(Some(leaves)))
             }
             BaseBuckets::Changes { below, evidence, .. } => {
                 let below = below.bucket(store, index, primary)?;
-                evidence.base(store, index, primary, below)
+                evidence.base(store, index, &primary.to_leaves(), below)
             }
         }
     }
@@ -191,6 +199,19 @@ impl BaseBuckets {
         match self {
             BaseBuckets::Changes { evidence, .. } => Some(evidence),
             _ => None,
+        }
+    }
+
+    /// About the most memory that the leaves of one bucket take.
+    pub(super) fn reading_bytes_max(&self) -> usize {
+        match self {
+            BaseBuckets::None => 0,
+            BaseBuckets::Manifest(manifest) => manifest_bytes_max(manifest),
+            BaseBuckets::Reading { reading, since, .. } => {
+                let logs: usize = since.iter().map(LogBuckets::reading_bytes_max).sum();
+                2 * (reading.buckets.reading_bytes_max() + logs)
+            }
+            BaseBuckets::Changes { below, evidence, .. } => below.reading_bytes_max() + evidence.reading_bytes_max(),
         }
     }
 

@@ -225,10 +225,16 @@ async fn read_log(
 }
 
 impl LogBuckets {
+    /// About the most memory that one bucket takes.
+    pub(super) fn reading_bytes_max(&self) -> usize {
+        let buckets = [&self.after, &self.removed, &self.before, &self.absent];
+        buckets.into_iter().map(Buckets::reading_bytes_max).sum()
+    }
+
     fn read(&self, store: &StoreId, index: usize) -> Result<BucketChanges, CompareError> {
         let bucket = |buckets: &Buckets| -> Result<Vec<Leaf>, CompareError> {
             let bucket = buckets.read(index).map_err(|source| CompareError::Sink { store: store.clone(), source })?;
-            if bucket.restless.is_empty() { Ok(bucket.leaves) } else { Err(self.contradiction(store)) }
+            if bucket.restless().is_empty() { Ok(bucket.to_leaves()) } else { Err(self.contradiction(store)) }
         };
         let time = |leaf: &Leaf| leaf.modified_at.unwrap_or(self.window.to);
         let mut changes = BucketChanges::new();
@@ -282,6 +288,11 @@ pub(super) struct EvidenceBuckets {
 }
 
 impl EvidenceBuckets {
+    /// About the most memory that one bucket takes.
+    pub(super) fn reading_bytes_max(&self) -> usize {
+        2 * self.primary.iter().chain(&self.dr).map(LogBuckets::reading_bytes_max).sum::<usize>()
+    }
+
     /// Every key of a bucket that either side's logs name.
     pub(super) fn keys(&self, store: &StoreId, index: usize) -> Result<BTreeSet<Key>, CompareError> {
         let mut keys = BTreeSet::new();

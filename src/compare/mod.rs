@@ -34,8 +34,11 @@ use crate::digest::{BUCKETS, Bucket, CANONICAL_FORMAT, SinkError, bucket_root};
 use crate::model::{Clock, Digest, Identity, Key, Side, StoreId, StoreKind, Timestamp, Verdict};
 use crate::store::{StoreError, StorePair};
 
-/// Buckets joined at the same time; with two sides and a base this bounds what is in memory beyond the sinks' budget.
-const BUCKETS_AT_ONCE: usize = 8;
+/// Buckets joined at the same time, at most.
+const BUCKETS_AT_ONCE_MAX: usize = 8;
+
+/// The part of the memory setting that is for leaves while they are read; the rest is for joining them.
+const READING_SHARE: usize = 2;
 
 /// How a comparison is done.
 #[derive(Clone)]
@@ -212,7 +215,7 @@ pub async fn compare(
     let store = &pair.id;
     let read_before = body_bytes_read(pair);
     let sides = 2 + base.readings();
-    let budget = settings.memory_bytes / sides;
+    let budget = settings.memory_bytes / READING_SHARE / sides;
     let (primary, dr) = futures_util::try_join!(
         read_leaves(pair.primary.as_ref(), Side::Primary, budget, settings, clock, progress),
         read_leaves(pair.dr.as_ref(), Side::Dr, budget, settings, clock, progress),
@@ -237,11 +240,13 @@ async fn joined(
     let is_open = !matches!(settings.logs, LogUse::Ignored);
     let evidence = Evidence::new(pair, clock, is_open, settings.attribute_since);
     let (primary, dr) = (Arc::new(primary), Arc::new(dr));
-    for first in (0..BUCKETS).step_by(BUCKETS_AT_ONCE) {
+    let at_once = buckets_at_once(settings, (&primary, &dr), &base_buckets);
+    for first in (0..BUCKETS).step_by(at_once) {
         let joined = {
             let (primary, dr, base) = (primary.clone(), dr.clone(), base_buckets.clone());
             let store = store.clone();
-            tokio::task::spawn_blocking(move || join_buckets(&store, first, (&primary, &dr), &base, only_changed))
+            let indexes = first..(first + at_once).min(BUCKETS);
+            tokio::task::spawn_blocking(move || join_buckets(&store, indexes, (&primary, &dr), &base, only_changed))
                 .await
                 .expect("joining buckets does not panic")?
         };
@@ -304,22 +309,29 @@ struct BucketPair {
     common: BTreeSet<Key>,
 }
 
+/// As many buckets as the memory that is left for joining holds, but one at least.
+fn buckets_at_once(settings: &Settings, (primary, dr): (&SideLeaves, &SideLeaves), base: &base::BaseBuckets) -> usize {
+    let each = primary.reading_bytes_max() + dr.reading_bytes_max() + base.reading_bytes_max();
+    let room = settings.memory_bytes - settings.memory_bytes / READING_SHARE;
+    (room / each.max(1)).clamp(1, BUCKETS_AT_ONCE_MAX)
+}
+
 fn join_buckets(
     store: &StoreId,
-    first: usize,
+    indexes: std::ops::Range<usize>,
     (primary, dr): (&SideLeaves, &SideLeaves),
     base: &base::BaseBuckets,
     only_changed: bool,
 ) -> Result<Vec<BucketPair>, CompareError> {
     use rayon::prelude::*;
-    (first..(first + BUCKETS_AT_ONCE).min(BUCKETS))
+    indexes
         .into_par_iter()
         .map(|index| {
             let primary = primary.bucket(store, index)?;
             let dr = dr.bucket(store, index)?;
             let keys =
                 base.evidence().filter(|_| only_changed).map(|evidence| evidence.keys(store, index)).transpose()?;
-            let mut base = base.bucket(store, index, &primary.leaves)?;
+            let mut base = base.bucket(store, index, &primary)?;
             keys.iter().for_each(|keys| base.restrict(keys));
             let mut joined = join(&primary, &dr, base.leaves.as_deref());
             for candidate in joined.candidates.iter_mut().filter(|_| !base.told.is_empty()) {
@@ -381,8 +393,8 @@ impl Outputs {
         lines: &settle::Settled,
     ) -> Result<(), CompareError> {
         let manifest = |source| CompareError::Manifest { store: store.clone(), source };
-        self.primary.write(index, &bucket.primary.leaves).map_err(manifest)?;
-        self.dr.write(index, &bucket.dr.leaves).map_err(manifest)?;
+        self.primary.write(index, &bucket.primary).map_err(manifest)?;
+        self.dr.write(index, &bucket.dr).map_err(manifest)?;
         self.base_items += bucket.joined.base_items;
         self.base_read += bucket.base_read;
         self.base_roots[index] = bucket.base_root;

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::changes::EvidenceBuckets;
 use super::read::task_name;
 use super::sides::SideLeaves;
-use super::{Base, CompareError, Comparison, Progress, Reading, Settings, TaskUnderWay, joined};
+use super::{Base, CompareError, Comparison, Progress, READING_SHARE, Reading, Settings, TaskUnderWay, joined};
 use crate::digest::{BUCKETS, LeafSink};
 use crate::model::{Clock, Key, Leaf, Side};
 use crate::store::{Depth, ReadStore, StorePair};
@@ -48,7 +48,7 @@ pub async fn compare_changed(
         let why = "reading only what changed needs the changes of both sides".to_owned();
         return Err(CompareError::Base { store: store.clone(), why });
     };
-    let budget = settings.memory_bytes / (2 + base.readings());
+    let budget = settings.memory_bytes / READING_SHARE / (2 + base.readings());
     let base_buckets = Arc::new(base.read(store, budget, settings, clock, progress).await?);
     let evidence = base_buckets.evidence().expect("a base of changes was read above");
     let (primary, dr) = futures_util::try_join!(

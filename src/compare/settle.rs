@@ -72,8 +72,8 @@ pub(super) async fn settle(
             dr_patches.insert(candidate.key.clone(), dr.map(|item| item.leaf()));
         }
     }
-    patch(&mut bucket.primary.leaves, primary_patches);
-    patch(&mut bucket.dr.leaves, dr_patches);
+    bucket.primary.patch(primary_patches.iter().map(|(key, leaf)| (key, leaf.as_ref())));
+    bucket.dr.patch(dr_patches.iter().map(|(key, leaf)| (key, leaf.as_ref())));
     Ok(settled)
 }
 

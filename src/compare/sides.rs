@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use super::base::manifest_bytes_max;
 use super::{CompareError, Progress, Reading, Settings, SideSummary, read_side};
 use crate::digest::manifest::Manifest;
 use crate::digest::{BUCKETS, Bucket, Buckets, bucket_of};
@@ -113,6 +114,14 @@ impl SideLeaves {
         SideLeaves { identity, read_from, read_until, log, leaves: Leaves::Scanned(buckets) }
     }
 
+    /// About the most memory that the leaves of one bucket take.
+    pub(super) fn reading_bytes_max(&self) -> usize {
+        match &self.leaves {
+            Leaves::Scanned(buckets) => buckets.reading_bytes_max(),
+            Leaves::Followed { manifest, .. } => manifest_bytes_max(manifest),
+        }
+    }
+
     /// One bucket, sorted; what the log says was touched is restless, so that it is read again before it counts.
     pub(super) fn bucket(&self, store: &StoreId, index: usize) -> Result<Bucket, CompareError> {
         match &self.leaves {
@@ -122,7 +131,7 @@ impl SideLeaves {
             Leaves::Followed { manifest, touched } => {
                 let leaves = manifest.read(index);
                 let leaves = leaves.map_err(|source| CompareError::Manifest { store: store.clone(), source })?;
-                Ok(Bucket { leaves, restless: touched[index].clone() })
+                Ok(Bucket::from_leaves(&leaves).with_restless(touched[index].clone()))
             }
         }
     }

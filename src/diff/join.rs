@@ -4,7 +4,7 @@ use std::cmp::Ordering;
 use std::collections::BTreeSet;
 
 use super::{BaseState, Facts, classify};
-use crate::digest::Bucket;
+use crate::digest::{Bucket, LeafRef};
 use crate::model::{Key, Leaf, Verdict};
 
 /// A key whose two sides differ by their leaves, or that moved while it was read: to be read again before it counts.
@@ -29,54 +29,62 @@ pub struct JoinedBucket {
     pub base_items: u64,
 }
 
-/// Joins one bucket; `base` is `None` where there is no base. All leaves are sorted by key with each key once.
+/// Joins one bucket; `base` is `None` where there is no base, else sorted by key with each key once.
 pub fn join(primary: &Bucket, dr: &Bucket, base: Option<&[Leaf]>) -> JoinedBucket {
     let mut joined = JoinedBucket { base_items: base.map_or(0, |base| base.len() as u64), ..JoinedBucket::default() };
-    let restless: BTreeSet<&Key> = primary.restless.iter().chain(&dr.restless).collect();
+    let restless: BTreeSet<&[u8]> = primary.restless().iter().chain(dr.restless()).map(Key::as_bytes).collect();
     let mut unseen = restless.clone();
-    let (mut primary_at, mut dr_at, mut base_at) = (0, 0, 0);
-    loop {
-        let primary_leaf = primary.leaves.get(primary_at);
-        let dr_leaf = dr.leaves.get(dr_at);
-        let Some(key) = smaller(primary_leaf, dr_leaf) else { break };
-        let in_primary = primary_leaf.filter(|leaf| leaf.key == *key).map(|leaf| leaf.digest);
-        let in_dr = dr_leaf.filter(|leaf| leaf.key == *key).map(|leaf| leaf.digest);
-        let base_state = base.map_or(BaseState::Unknown, |base| seek(base, &mut base_at, key));
-        let verdict = classify(Facts::from_digests(base_state, in_primary, in_dr));
-        unseen.remove(key);
-        if verdict.is_difference() || restless.contains(key) {
-            joined.candidates.push(Candidate { key: key.clone(), base: base_state });
+    let mut in_base = base.map(BaseWalk::new);
+    let (mut primary_rows, mut dr_rows) = (primary.iter(), dr.iter());
+    let (mut primary_row, mut dr_row) = (primary_rows.next(), dr_rows.next());
+    while let Some((key, in_primary, in_dr)) = smaller(primary_row, dr_row) {
+        let base_state = in_base.as_mut().map_or(BaseState::Unknown, |base| base.seek(key));
+        let digests = (in_primary.map(|row| row.digest()), in_dr.map(|row| row.digest()));
+        let verdict = classify(Facts::from_digests(base_state, digests.0, digests.1));
+        let is_restless = !restless.is_empty() && restless.contains(key);
+        if is_restless {
+            unseen.remove(key);
+        }
+        if verdict.is_difference() || is_restless {
+            joined.candidates.push(Candidate { key: Key::from_canonical(key), base: base_state });
         } else if verdict == Verdict::Converged {
             joined.converged += 1;
         } else {
             joined.unchanged += 1;
         }
-        primary_at += usize::from(in_primary.is_some());
-        dr_at += usize::from(in_dr.is_some());
+        if in_primary.is_some() {
+            primary_row = primary_rows.next();
+        }
+        if in_dr.is_some() {
+            dr_row = dr_rows.next();
+        }
     }
-    joined.converged += base.map_or(0, |base| gone_from_both(primary, dr, base, &unseen));
     // Neither side had these when it was read, and something happened to them: they may be there by now.
-    joined.candidates.extend(unseen.into_iter().map(|key| Candidate { key: key.clone(), base: base_of(base, key) }));
+    let unseen = unseen.into_iter().map(|key| {
+        let key = Key::from_canonical(key);
+        Candidate { base: base_of(base, &key), key }
+    });
+    let unseen: Vec<Candidate> = unseen.collect();
+    let read_again = unseen.iter().filter(|candidate| matches!(candidate.base, BaseState::Present(_))).count() as u64;
+    // Items of the base that both sides deleted: they converged.
+    joined.converged += in_base.map_or(0, BaseWalk::passed_over) - read_again;
+    joined.candidates.extend(unseen);
     joined.candidates.sort_by(|one, other| one.key.cmp(&other.key));
     joined
 }
 
-fn smaller<'a>(one: Option<&'a Leaf>, other: Option<&'a Leaf>) -> Option<&'a Key> {
-    match (one, other) {
-        (Some(one), Some(other)) if other.key.cmp(&one.key) == Ordering::Less => Some(&other.key),
-        (Some(one), _) => Some(&one.key),
-        (None, other) => other.map(|leaf| &leaf.key),
-    }
-}
+/// The smaller key of two leaves, and which of them have it.
+type Next<'a> = (&'a [u8], Option<LeafRef<'a>>, Option<LeafRef<'a>>);
 
-fn seek(base: &[Leaf], at: &mut usize, key: &Key) -> BaseState {
-    while base.get(*at).is_some_and(|leaf| leaf.key < *key) {
-        *at += 1;
-    }
-    match base.get(*at) {
-        Some(leaf) if leaf.key == *key => BaseState::Present(leaf.digest),
-        _ => BaseState::Absent,
-    }
+fn smaller<'a>(primary: Option<LeafRef<'a>>, dr: Option<LeafRef<'a>>) -> Option<Next<'a>> {
+    let (Some(one), Some(other)) = (primary, dr) else {
+        return primary.or(dr).map(|row| (row.key(), primary, dr));
+    };
+    Some(match one.key().cmp(other.key()) {
+        Ordering::Less => (one.key(), primary, None),
+        Ordering::Equal => (one.key(), primary, dr),
+        Ordering::Greater => (other.key(), None, dr),
+    })
 }
 
 /// What the base says of a key, in any order of keys.
@@ -86,11 +94,37 @@ fn base_of(base: Option<&[Leaf]>, key: &Key) -> BaseState {
     found.map_or(BaseState::Absent, |at| BaseState::Present(base[at].digest))
 }
 
-/// Items of the base that both sides deleted, those apart that are read again: they converged.
-fn gone_from_both(primary: &Bucket, dr: &Bucket, base: &[Leaf], unseen: &BTreeSet<&Key>) -> u64 {
-    let has = |bucket: &Bucket, key: &Key| bucket.leaves.binary_search_by(|leaf| leaf.key.cmp(key)).is_ok();
-    let is_gone = |leaf: &&Leaf| !has(primary, &leaf.key) && !has(dr, &leaf.key) && !unseen.contains(&leaf.key);
-    base.iter().filter(is_gone).count() as u64
+/// Walks through a base in step with the sides.
+struct BaseWalk<'a> {
+    rest: &'a [Leaf],
+    passed_over: u64,
+}
+
+impl<'a> BaseWalk<'a> {
+    fn new(base: &'a [Leaf]) -> BaseWalk<'a> {
+        BaseWalk { rest: base, passed_over: 0 }
+    }
+
+    /// What the base says of a key; keys come in ascending order.
+    fn seek(&mut self, key: &[u8]) -> BaseState {
+        while let Some((leaf, rest)) = self.rest.split_first() {
+            match leaf.key.as_bytes().cmp(key) {
+                Ordering::Less => self.passed_over += 1,
+                Ordering::Equal => {
+                    self.rest = rest;
+                    return BaseState::Present(leaf.digest);
+                }
+                Ordering::Greater => break,
+            }
+            self.rest = rest;
+        }
+        BaseState::Absent
+    }
+
+    /// Items of the base whose keys were not asked for.
+    fn passed_over(self) -> u64 {
+        self.passed_over + self.rest.len() as u64
+    }
 }
 
 #[cfg(test)]
@@ -103,14 +137,17 @@ mod tests {
     use crate::digest::key_of;
     use crate::model::{Digest, Value};
 
-    fn bucket(items: &BTreeMap<u8, u8>) -> Bucket {
-        let leaf = |(key, contents): (&u8, &u8)| Leaf {
-            key: key_of(&Value::Number(i64::from(*key).into())),
-            digest: Digest([*contents; 32]),
+    fn leaf(key: u8, contents: u8) -> Leaf {
+        Leaf {
+            key: key_of(&Value::Number(i64::from(key).into())),
+            digest: Digest([contents; 32]),
             size: 1,
             modified_at: None,
-        };
-        Bucket::from_leaves(items.iter().map(leaf).collect())
+        }
+    }
+
+    fn bucket(items: &BTreeMap<u8, u8>) -> Bucket {
+        Bucket::from_leaves(&items.iter().map(|(key, contents)| leaf(*key, *contents)).collect::<Vec<_>>())
     }
 
     proptest! {
@@ -122,7 +159,7 @@ mod tests {
             dr in prop::collection::btree_map(0u8..40, 0u8..3, 0..40),
         ) {
             let base_bucket = bucket(&base);
-            let joined = join(&bucket(&primary), &bucket(&dr), Some(&base_bucket.leaves));
+            let joined = join(&bucket(&primary), &bucket(&dr), Some(&base_bucket.to_leaves()));
             let (mut unchanged, mut converged, mut differing) = (0, 0, Vec::new());
             for key in 0u8..40 {
                 let (b, p, d) = (base.get(&key), primary.get(&key), dr.get(&key));
@@ -143,21 +180,22 @@ mod tests {
     #[test]
     fn a_restless_key_is_read_again_though_its_leaves_agree() {
         let both = bucket(&BTreeMap::from([(1, 1)]));
-        let restless = Bucket { restless: vec![both.leaves[0].key.clone()], ..both.clone() };
-        let read_again = join(&restless, &both, None);
-        assert_eq!((read_again.candidates.len(), read_again.unchanged), (1, 0));
+        let restless = Bucket::from_leaves(&[leaf(1, 2), leaf(1, 1)]);
+        assert_eq!(restless.to_leaves(), both.to_leaves());
+        assert_eq!(join(&restless, &both, None).candidates.len(), 1);
     }
 
     #[test]
     fn a_restless_key_that_neither_side_had_is_read_again_and_counted_once() {
-        let (both, base) = (bucket(&BTreeMap::from([(1, 1)])), bucket(&BTreeMap::from([(1, 1), (2, 2), (3, 3)])));
-        let touched = Bucket { restless: vec![base.leaves[2].key.clone(), base.leaves[1].key.clone()], ..both.clone() };
-        let joined = join(&both, &touched, Some(&base.leaves));
+        let both = bucket(&BTreeMap::from([(1, 1)]));
+        let base = bucket(&BTreeMap::from([(1, 1), (2, 2), (3, 3)])).to_leaves();
+        let touched = both.clone().with_restless(vec![base[1].key.clone(), base[2].key.clone()]);
+        let joined = join(&both, &touched, Some(&base));
         let states: Vec<BaseState> = joined.candidates.iter().map(|candidate| candidate.base).collect();
-        assert_eq!(states, base.leaves[1..].iter().map(|leaf| BaseState::Present(leaf.digest)).collect::<Vec<_>>());
+        assert_eq!(states, base[1..].iter().map(|leaf| BaseState::Present(leaf.digest)).collect::<Vec<_>>());
         assert!(joined.candidates.is_sorted_by_key(|candidate| &candidate.key));
         assert_eq!((joined.unchanged, joined.converged), (1, 0), "what is read again is not counted yet");
-        assert_eq!(join(&both, &both, Some(&base.leaves)).converged, 2);
+        assert_eq!(join(&both, &both, Some(&base)).converged, 2);
         assert_eq!(join(&touched, &both, None).candidates[0].base, BaseState::Unknown);
     }
 

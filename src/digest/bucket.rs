@@ -1,10 +1,15 @@
 //! Buckets of leaves and the roots over them.
 
 use super::BUCKETS;
+use super::rows::{LeafRef, RowIter, Rows};
+use super::sort::in_key_order;
 use crate::model::{Digest, Key, Leaf};
 
 const BUCKET_DOMAIN: &[u8] = b"failback bucket 1\0";
 const ROOT_DOMAIN: &[u8] = b"failback root 1\0";
+
+/// Bytes hashed together: BLAKE3 is several times faster over many blocks than over a few.
+const HASHED_TOGETHER: usize = 64 * 1024;
 
 /// The BLAKE3 hash of a key, whose first byte is the bucket.
 pub fn key_hash(key: &Key) -> Digest {
@@ -19,43 +24,117 @@ pub fn bucket_of(key: &Key) -> usize {
 /// The leaves of one bucket in key order, each key once.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Bucket {
-    /// The leaves, sorted by key.
-    pub leaves: Vec<Leaf>,
-    /// Keys that were read more than once with different digests: they changed under the scan and must be read again.
-    pub restless: Vec<Key>,
+    rows: Rows,
+    restless: Vec<Key>,
 }
 
 impl Bucket {
     /// Sorts leaves by key and folds repeats; of repeats that disagree the last one read stays, and the key is restless.
-    pub fn from_leaves(mut leaves: Vec<Leaf>) -> Bucket {
-        leaves.sort_by(|a, b| a.key.cmp(&b.key));
-        let mut bucket = Bucket { leaves: Vec::with_capacity(leaves.len()), restless: Vec::new() };
-        for leaf in leaves {
-            match bucket.leaves.last_mut() {
-                Some(last) if last.key == leaf.key => {
-                    if last.digest != leaf.digest && bucket.restless.last() != Some(&leaf.key) {
-                        bucket.restless.push(leaf.key.clone());
+    pub fn from_leaves(leaves: &[Leaf]) -> Bucket {
+        let mut rows = Rows::default();
+        leaves.iter().for_each(|leaf| rows.push(leaf));
+        Bucket::from_rows(&rows)
+    }
+
+    /// The same from records in the order in which they were read.
+    pub(super) fn from_rows(rows: &Rows) -> Bucket {
+        let mut bucket = Bucket { rows: Rows::with_capacity(rows.as_bytes().len()), restless: Vec::new() };
+        let mut last: Option<LeafRef<'_>> = None;
+        for place in in_key_order(rows) {
+            let row = rows.at(place);
+            match last.filter(|last| last.key() == row.key()) {
+                Some(last) => {
+                    if !last.same_digest(&row) && bucket.restless.last().is_none_or(|key| key.as_bytes() != row.key()) {
+                        bucket.restless.push(Key::from_canonical(row.key()));
                     }
-                    *last = leaf;
+                    bucket.rows.replace_last(row);
                 }
-                _ => bucket.leaves.push(leaf),
+                None => bucket.rows.push_row(row),
             }
+            last = Some(row);
         }
         bucket
+    }
+
+    /// The leaves, by key.
+    pub fn iter(&self) -> RowIter<'_> {
+        self.rows.iter()
+    }
+
+    /// Number of leaves.
+    pub fn len(&self) -> usize {
+        self.rows.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.rows.is_empty()
+    }
+
+    /// The leaves by themselves, by key.
+    pub fn to_leaves(&self) -> Vec<Leaf> {
+        self.iter().map(|row| row.to_leaf()).collect()
+    }
+
+    /// Keys that were read more than once with different digests, in order: they changed under the scan and must be read
+    /// again.
+    pub fn restless(&self) -> &[Key] {
+        &self.restless
+    }
+
+    /// The same leaves, with other keys to be read again, in order: what changed since the leaves were read.
+    pub fn with_restless(self, restless: Vec<Key>) -> Bucket {
+        Bucket { restless, ..self }
+    }
+
+    /// Puts leaves, or their absence, in the place of what is there; `patches` are in key order, each key once.
+    pub fn patch<'p>(&mut self, patches: impl IntoIterator<Item = (&'p Key, Option<&'p Leaf>)>) {
+        let mut patches = patches.into_iter().peekable();
+        if patches.peek().is_none() {
+            return;
+        }
+        let mut rows = Rows::with_capacity(self.rows.as_bytes().len());
+        for row in self.rows.iter() {
+            let mut is_replaced = false;
+            while let Some((key, leaf)) = patches.next_if(|(key, _)| key.as_bytes() <= row.key()) {
+                is_replaced |= key.as_bytes() == row.key();
+                leaf.into_iter().for_each(|leaf| rows.push(leaf));
+            }
+            if !is_replaced {
+                rows.push_row(row);
+            }
+        }
+        patches.filter_map(|(_, leaf)| leaf).for_each(|leaf| rows.push(leaf));
+        self.rows = rows;
+    }
+
+    /// The root of this bucket, as of [`bucket_root`].
+    pub fn root(&self) -> Digest {
+        root_over(self.len(), self.iter().map(|row| (row.key(), row.digest())))
     }
 }
 
 /// The root of one bucket: BLAKE3 over a domain mark, the number of leaves, and each leaf's key length, key and digest in
 /// key order; lengths and counts as 8 bytes little-endian.
 pub fn bucket_root(leaves: &[Leaf]) -> Digest {
+    root_over(leaves.len(), leaves.iter().map(|leaf| (leaf.key.as_bytes(), leaf.digest)))
+}
+
+fn root_over<'a>(count: usize, leaves: impl Iterator<Item = (&'a [u8], Digest)>) -> Digest {
     let mut hasher = blake3::Hasher::new();
-    hasher.update(BUCKET_DOMAIN);
-    hasher.update(&(leaves.len() as u64).to_le_bytes());
-    for leaf in leaves {
-        hasher.update(&(leaf.key.as_bytes().len() as u64).to_le_bytes());
-        hasher.update(leaf.key.as_bytes());
-        hasher.update(leaf.digest.as_bytes());
+    let mut bytes = Vec::with_capacity(HASHED_TOGETHER + 1024);
+    bytes.extend_from_slice(BUCKET_DOMAIN);
+    bytes.extend_from_slice(&(count as u64).to_le_bytes());
+    for (key, digest) in leaves {
+        bytes.extend_from_slice(&(key.len() as u64).to_le_bytes());
+        bytes.extend_from_slice(key);
+        bytes.extend_from_slice(digest.as_bytes());
+        if bytes.len() >= HASHED_TOGETHER {
+            hasher.update(&bytes);
+            bytes.clear();
+        }
     }
+    hasher.update(&bytes);
     hasher.finalize().into()
 }
 
@@ -67,4 +146,83 @@ pub fn root_of(bucket_roots: &[Digest; BUCKETS]) -> Digest {
         hasher.update(root.as_bytes());
     }
     hasher.finalize().into()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn leaf(key: &[u8], mark: u8) -> Leaf {
+        Leaf { key: Key::from_canonical(key), digest: Digest([mark; 32]), size: u64::from(mark), modified_at: None }
+    }
+
+    /// Keys of few letters and many shared beginnings, zeros among them.
+    fn keys() -> impl Strategy<Value = Vec<u8>> {
+        prop_oneof![
+            prop::collection::vec(0u8..3, 0..24),
+            prop::collection::vec(0u8..2, 0..4).prop_map(|tail| [&[7; 20][..], &tail].concat()),
+            any::<Vec<u8>>(),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn a_bucket_is_what_a_map_would_be(reads in prop::collection::vec((keys(), 0u8..3), 0..80)) {
+            let (mut expected, mut restless) = (BTreeMap::new(), std::collections::BTreeSet::new());
+            for (key, mark) in &reads {
+                if expected.insert(key.clone(), *mark).is_some_and(|before| before != *mark) {
+                    restless.insert(key.clone());
+                }
+            }
+            let leaves: Vec<Leaf> = reads.iter().map(|(key, mark)| leaf(key, *mark)).collect();
+            let bucket = Bucket::from_leaves(&leaves);
+            let expected: Vec<Leaf> = expected.iter().map(|(key, mark)| leaf(key, *mark)).collect();
+            prop_assert_eq!(&bucket.to_leaves(), &expected);
+            prop_assert_eq!(bucket.len(), expected.len());
+            prop_assert_eq!(bucket.root(), bucket_root(&expected));
+            let found: Vec<&[u8]> = bucket.restless().iter().map(Key::as_bytes).collect();
+            prop_assert_eq!(found, restless.iter().map(Vec::as_slice).collect::<Vec<_>>());
+        }
+
+        #[test]
+        fn patches_are_what_a_map_would_make_of_them(
+            there in prop::collection::btree_map(keys(), 0u8..3, 0..40),
+            patches in prop::collection::btree_map(keys(), prop::option::of(3u8..6), 0..20),
+        ) {
+            let leaves: Vec<Leaf> = there.iter().map(|(key, mark)| leaf(key, *mark)).collect();
+            let mut bucket = Bucket::from_leaves(&leaves);
+            let of_leaves: BTreeMap<Key, Option<Leaf>> = patches
+                .iter()
+                .map(|(key, mark)| (Key::from_canonical(&key[..]), mark.map(|mark| leaf(key, mark))))
+                .collect();
+            bucket.patch(of_leaves.iter().map(|(key, leaf)| (key, leaf.as_ref())));
+            let mut expected = there;
+            for (key, mark) in patches {
+                match mark {
+                    Some(mark) => expected.insert(key, mark),
+                    None => expected.remove(&key),
+                };
+            }
+            let expected: Vec<Leaf> = expected.iter().map(|(key, mark)| leaf(key, *mark)).collect();
+            prop_assert_eq!(bucket.to_leaves(), expected);
+        }
+    }
+
+    #[test]
+    fn a_root_over_many_leaves_is_that_of_the_bytes_in_one_piece() {
+        let leaves: Vec<Leaf> = (0u32..3_000).map(|n| leaf(&n.to_be_bytes(), n as u8)).collect();
+        let mut bytes = BUCKET_DOMAIN.to_vec();
+        bytes.extend(3_000u64.to_le_bytes());
+        for leaf in &leaves {
+            bytes.extend(4u64.to_le_bytes());
+            bytes.extend(leaf.key.as_bytes());
+            bytes.extend(leaf.digest.as_bytes());
+        }
+        assert!(bytes.len() > 2 * HASHED_TOGETHER);
+        assert_eq!(bucket_root(&leaves), blake3::hash(&bytes).into());
+    }
 }

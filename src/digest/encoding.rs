@@ -5,23 +5,10 @@
 
 use std::collections::BTreeMap;
 
+use super::frame::{
+    self, BYTES, BYTES_SET, FALSE, ITEM_DOMAIN, LIST, MAP, NULL, NUMBER, NUMBER_SET, TEXT, TEXT_SET, TRUE, TYPED,
+};
 use crate::model::{Decimal, Digest, Key, Value};
-
-const NULL: u8 = b'n';
-const TRUE: u8 = b't';
-const FALSE: u8 = b'f';
-const NUMBER: u8 = b'd';
-const TEXT: u8 = b's';
-const BYTES: u8 = b'b';
-const NUMBER_SET: u8 = b'D';
-const TEXT_SET: u8 = b'S';
-const BYTES_SET: u8 = b'B';
-const LIST: u8 = b'l';
-const MAP: u8 = b'm';
-const TYPED: u8 = b'x';
-
-/// Separates item digests from every other use of BLAKE3.
-const ITEM_DOMAIN: &[u8] = b"failback item 1\0";
 
 /// Nesting accepted when decoding; DynamoDB allows 32 levels, JSON in a database more.
 const DEPTH_MAX: usize = 256;
@@ -36,25 +23,25 @@ pub fn encode(value: &Value) -> Vec<u8> {
 /// Appends the canonical bytes of a value.
 pub fn encode_into(out: &mut Vec<u8>, value: &Value) {
     match value {
-        Value::Null => frame(out, NULL, |_| ()),
-        Value::Bool(true) => frame(out, TRUE, |_| ()),
-        Value::Bool(false) => frame(out, FALSE, |_| ()),
+        Value::Null => framed(out, NULL, |_| ()),
+        Value::Bool(true) => framed(out, TRUE, |_| ()),
+        Value::Bool(false) => framed(out, FALSE, |_| ()),
         Value::Number(number) => put_number(out, number),
-        Value::Text(text) => put_bytes(out, TEXT, text.as_bytes()),
-        Value::Bytes(bytes) => put_bytes(out, BYTES, bytes),
+        Value::Text(text) => frame::put(out, TEXT, text.as_bytes()),
+        Value::Bytes(bytes) => frame::put(out, BYTES, bytes),
         Value::NumberSet(numbers) => put_set(out, NUMBER_SET, numbers, put_number),
-        Value::TextSet(texts) => put_set(out, TEXT_SET, texts, |out, text| put_bytes(out, TEXT, text.as_bytes())),
-        Value::BytesSet(sets) => put_set(out, BYTES_SET, sets, |out, bytes| put_bytes(out, BYTES, bytes)),
-        Value::List(values) => frame(out, LIST, |out| values.iter().for_each(|value| encode_into(out, value))),
-        Value::Map(entries) => frame(out, MAP, |out| {
+        Value::TextSet(texts) => put_set(out, TEXT_SET, texts, |out, text| frame::put(out, TEXT, text.as_bytes())),
+        Value::BytesSet(sets) => put_set(out, BYTES_SET, sets, |out, bytes| frame::put(out, BYTES, bytes)),
+        Value::List(values) => framed(out, LIST, |out| values.iter().for_each(|value| encode_into(out, value))),
+        Value::Map(entries) => framed(out, MAP, |out| {
             for (name, value) in entries {
-                put_bytes(out, TEXT, name.as_bytes());
+                frame::put(out, TEXT, name.as_bytes());
                 encode_into(out, value);
             }
         }),
-        Value::Typed { type_name, text } => frame(out, TYPED, |out| {
-            put_bytes(out, TEXT, type_name.as_bytes());
-            put_bytes(out, TEXT, text.as_bytes());
+        Value::Typed { type_name, text } => framed(out, TYPED, |out| {
+            frame::put(out, TEXT, type_name.as_bytes());
+            frame::put(out, TEXT, text.as_bytes());
         }),
     }
 }
@@ -80,23 +67,14 @@ pub fn key_value(key: &Key) -> Result<Value, DecodeError> {
     decode(key.as_bytes())
 }
 
-fn frame(out: &mut Vec<u8>, tag: u8, payload: impl FnOnce(&mut Vec<u8>)) {
-    out.push(tag);
-    let length_at = out.len();
-    out.extend_from_slice(&[0; 8]);
+fn framed(out: &mut Vec<u8>, tag: u8, payload: impl FnOnce(&mut Vec<u8>)) {
+    let frame = frame::open(out, tag);
     payload(out);
-    let length = (out.len() - length_at - 8) as u64;
-    out[length_at..length_at + 8].copy_from_slice(&length.to_le_bytes());
-}
-
-fn put_bytes(out: &mut Vec<u8>, tag: u8, bytes: &[u8]) {
-    out.push(tag);
-    out.extend_from_slice(&(bytes.len() as u64).to_le_bytes());
-    out.extend_from_slice(bytes);
+    frame.close(out);
 }
 
 fn put_number(out: &mut Vec<u8>, number: &Decimal) {
-    put_bytes(out, NUMBER, number.canonical().as_bytes());
+    frame::put(out, NUMBER, number.canonical().as_bytes());
 }
 
 /// Elements are encoded, sorted by their bytes, and repeats dropped.
@@ -111,7 +89,7 @@ fn put_set<T>(out: &mut Vec<u8>, tag: u8, elements: &[T], put: impl Fn(&mut Vec<
         .collect();
     encoded.sort_unstable();
     encoded.dedup();
-    frame(out, tag, |out| encoded.iter().for_each(|bytes| out.extend_from_slice(bytes)));
+    framed(out, tag, |out| encoded.iter().for_each(|bytes| out.extend_from_slice(bytes)));
 }
 
 /// Bytes that are not one canonical value.

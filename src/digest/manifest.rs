@@ -18,7 +18,8 @@ use parquet::file::writer::{SerializedFileWriter, SerializedRowGroupWriter};
 use parquet::schema::parser::parse_message_type;
 use serde::{Deserialize, Serialize};
 
-use super::bucket::{bucket_of, bucket_root, key_hash, root_of};
+use super::bucket::{Bucket, bucket_of, bucket_root, root_of};
+use super::rows::LeafRef;
 use super::{BUCKETS, CANONICAL_FORMAT};
 use crate::model::{Digest, Identity, Key, Leaf, Side, StoreId, Timestamp};
 
@@ -27,6 +28,9 @@ pub const MANIFEST_FORMAT: u32 = 1;
 
 /// Written last and removed first: a folder without it is no manifest.
 const HEADER_FILE: &str = "manifest.json";
+
+/// Values of a column written together.
+const VALUES_AT_ONCE: usize = 4096;
 
 const SCHEMA: &str = "message leaf {
     required binary key;
@@ -141,13 +145,13 @@ impl ManifestWriter {
         Ok(ManifestWriter { folder, roots: Box::new([bucket_root(&[]); BUCKETS]), items: 0 })
     }
 
-    /// Writes one bucket of leaves, sorted by key; an empty bucket has no file.
+    /// Writes one bucket; an empty bucket has no file.
     ///
     /// # Errors
     ///
     /// [`ManifestError`] when the file cannot be written.
-    pub fn write(&mut self, bucket: usize, leaves: &[Leaf]) -> Result<(), ManifestError> {
-        self.roots[bucket] = bucket_root(leaves);
+    pub fn write(&mut self, bucket: usize, leaves: &Bucket) -> Result<(), ManifestError> {
+        self.roots[bucket] = leaves.root();
         self.items += leaves.len() as u64;
         if leaves.is_empty() {
             return Ok(());
@@ -280,33 +284,52 @@ fn io_error(path: &Path) -> impl Fn(io::Error) -> ManifestError + '_ {
     move |source| ManifestError::Io { path: path.to_owned(), source }
 }
 
-fn write_part(file: File, leaves: &[Leaf]) -> Result<(), ParquetError> {
+fn write_part(file: File, leaves: &Bucket) -> Result<(), ParquetError> {
     let schema = Arc::new(parse_message_type(SCHEMA)?);
     let properties = WriterProperties::builder().set_compression(parquet::basic::Compression::ZSTD(Default::default()));
     let mut writer = SerializedFileWriter::new(file, schema, Arc::new(properties.build()))?;
     let mut rows = writer.next_row_group()?;
-    let bytes = |of: fn(&Leaf) -> Vec<u8>| leaves.iter().map(|leaf| ByteArray::from(of(leaf))).collect::<Vec<_>>();
-    write_column::<ByteArrayType>(&mut rows, &bytes(|leaf| leaf.key.as_bytes().to_vec()), None)?;
-    write_column::<ByteArrayType>(&mut rows, &bytes(|leaf| key_hash(&leaf.key).0.to_vec()), None)?;
-    write_column::<ByteArrayType>(&mut rows, &bytes(|leaf| leaf.digest.0.to_vec()), None)?;
-    let sizes: Vec<i64> = leaves.iter().map(|leaf| i64::try_from(leaf.size).unwrap_or(i64::MAX)).collect();
-    write_column::<Int64Type>(&mut rows, &sizes, None)?;
-    let times: Vec<i64> = leaves.iter().filter_map(|leaf| leaf.modified_at).map(Timestamp::as_microsecond).collect();
-    let defined: Vec<i16> = leaves.iter().map(|leaf| i16::from(leaf.modified_at.is_some())).collect();
-    write_column::<Int64Type>(&mut rows, &times, Some(&defined))?;
+    write_bytes(&mut rows, leaves, |leaf| leaf.key().to_vec())?;
+    write_bytes(&mut rows, leaves, |leaf| blake3::hash(leaf.key()).as_bytes().to_vec())?;
+    write_bytes(&mut rows, leaves, |leaf| leaf.digest().0.to_vec())?;
+    write_column::<Int64Type>(&mut rows, leaves, |leaf| Some(i64::try_from(leaf.size()).unwrap_or(i64::MAX)), false)?;
+    write_column::<Int64Type>(&mut rows, leaves, |leaf| leaf.modified_at_microseconds(), true)?;
     rows.close()?;
     writer.close()?;
     Ok(())
 }
 
+fn write_bytes(
+    rows: &mut SerializedRowGroupWriter<'_, File>,
+    leaves: &Bucket,
+    of: fn(LeafRef<'_>) -> Vec<u8>,
+) -> Result<(), ParquetError> {
+    write_column::<ByteArrayType>(rows, leaves, |leaf| Some(ByteArray::from(of(leaf))), false)
+}
+
+/// Writes one column, a few values at a time: a bucket of many leaves must not be held twice.
 fn write_column<T: DataType>(
     rows: &mut SerializedRowGroupWriter<'_, File>,
-    values: &[T::T],
-    defined: Option<&[i16]>,
+    leaves: &Bucket,
+    of: impl Fn(LeafRef<'_>) -> Option<T::T>,
+    is_optional: bool,
 ) -> Result<(), ParquetError> {
     let mut column = rows.next_column()?.ok_or_else(|| ParquetError::General("the schema has a column less".into()))?;
-    column.typed::<T>().write_batch(values, defined, None)?;
-    column.close()
+    let (mut values, mut defined) = (Vec::new(), Vec::new());
+    let mut leaves = leaves.iter();
+    loop {
+        values.clear();
+        defined.clear();
+        for leaf in leaves.by_ref().take(VALUES_AT_ONCE) {
+            let value = of(leaf);
+            defined.push(i16::from(value.is_some()));
+            values.extend(value);
+        }
+        if defined.is_empty() {
+            return column.close();
+        }
+        column.typed::<T>().write_batch(&values, is_optional.then_some(&defined[..]), None)?;
+    }
 }
 
 /// `None` when columns disagree in length or a digest or time is out of range.
@@ -401,9 +424,8 @@ mod tests {
             buckets[bucket_of(&leaf.key)].push(leaf);
         }
         let mut writer = ManifestWriter::create(folder, Side::Primary).expect("created");
-        for (index, leaves) in buckets.iter_mut().enumerate() {
-            leaves.sort_by(|a, b| a.key.cmp(&b.key));
-            writer.write(index, leaves).expect("written");
+        for (index, leaves) in buckets.iter().enumerate() {
+            writer.write(index, &Bucket::from_leaves(leaves)).expect("written");
         }
         writer.finish(header()).expect("finished")
     }
@@ -439,7 +461,7 @@ mod tests {
     fn an_unfinished_manifest_is_refused() {
         let folder = tempfile::tempdir().expect("a folder");
         let mut writer = ManifestWriter::create(folder.path(), Side::Dr).expect("created");
-        writer.write(0, &[]).expect("written");
+        writer.write(0, &Bucket::default()).expect("written");
         drop(writer);
         assert!(matches!(Manifest::open(folder.path(), Side::Dr), Err(ManifestError::Io { .. })));
     }

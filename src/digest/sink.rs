@@ -1,21 +1,13 @@
 //! Collects the leaves of one scan into buckets, in memory up to a budget and then in files.
 
-use std::fs::{File, OpenOptions};
-use std::io::{self, BufReader, BufWriter, Read, Write};
+use std::fs::OpenOptions;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use super::bucket::{Bucket, bucket_of};
+use super::rows::Rows;
 use super::{BUCKETS, CANONICAL_FORMAT};
-use crate::model::{Digest, Key, Leaf, Timestamp};
-
-/// What a leaf costs in memory beside its key bytes: the struct, the allocation and slack of its bucket's vector.
-const LEAF_OVERHEAD_BYTES: usize = std::mem::size_of::<Leaf>() * 3 / 2 + 16;
-
-/// Marks a leaf without a modification time in a spill record.
-const NO_TIME: i64 = i64::MIN;
-
-/// The longest key a spill record may hold; far above any store's limit.
-const KEY_BYTES_MAX: usize = 64 * 1024 * 1024;
+use crate::model::Leaf;
 
 /// Spilling failed, for example because the disk is full.
 #[derive(Debug, thiserror::Error)]
@@ -41,46 +33,48 @@ pub enum SinkError {
 /// Receives the leaves of one side in any order.
 #[derive(Debug)]
 pub struct LeafSink {
-    buckets: Vec<Vec<Leaf>>,
-    memory_bytes: usize,
-    budget_bytes: usize,
+    buckets: Vec<Rows>,
+    /// What one bucket may hold in memory; keys are spread evenly, so buckets fill together.
+    bucket_bytes_max: usize,
     spill: SpillFolder,
-    spilled: Vec<u64>,
+    spilled: Vec<usize>,
 }
 
 impl LeafSink {
-    /// A sink that keeps at most `budget_bytes` of leaves in memory and spills the rest below `spill`, a folder of its own
+    /// A sink that keeps at most about `budget_bytes` of leaves in memory and spills the rest below `spill`, a folder of its own
     /// that is emptied first.
     pub fn new(budget_bytes: usize, spill: impl Into<PathBuf>) -> LeafSink {
         let spill = spill.into();
         // A folder that does not exist yet is what we want; any other trouble shows when the first spill is written.
         let _ = std::fs::remove_dir_all(&spill);
         let spill = SpillFolder { path: spill, made: false };
-        LeafSink { buckets: vec![Vec::new(); BUCKETS], memory_bytes: 0, budget_bytes, spill, spilled: vec![0; BUCKETS] }
+        let buckets = vec![Rows::default(); BUCKETS];
+        LeafSink { buckets, bucket_bytes_max: budget_bytes / BUCKETS, spill, spilled: vec![0; BUCKETS] }
     }
 
-    /// Adds leaves; spills when the budget is passed.
+    /// Adds leaves; a bucket that is full spills.
     ///
     /// # Errors
     ///
     /// [`SinkError::Write`] when spilling fails; the sink must then be dropped, for leaves may be missing.
     pub fn push(&mut self, leaves: Vec<Leaf>) -> Result<(), SinkError> {
         for leaf in leaves {
-            self.memory_bytes += leaf.key.as_bytes().len() + LEAF_OVERHEAD_BYTES;
-            self.buckets[bucket_of(&leaf.key)].push(leaf);
+            let index = bucket_of(&leaf.key);
+            self.buckets[index].push_within(self.bucket_bytes_max, &leaf);
+            if self.buckets[index].as_bytes().len() > self.bucket_bytes_max {
+                self.spill(index)?;
+            }
         }
-        if self.memory_bytes > self.budget_bytes { self.spill() } else { Ok(()) }
+        Ok(())
     }
 
-    fn spill(&mut self) -> Result<(), SinkError> {
+    fn spill(&mut self, index: usize) -> Result<(), SinkError> {
         self.spill.make().map_err(|source| SinkError::Write { path: self.spill.path.clone(), source })?;
-        for (index, leaves) in self.buckets.iter_mut().enumerate().filter(|(_, leaves)| !leaves.is_empty()) {
-            let path = spill_path(&self.spill.path, index);
-            append(&path, leaves).map_err(|source| SinkError::Write { path, source })?;
-            self.spilled[index] += leaves.len() as u64;
-            *leaves = Vec::new();
-        }
-        self.memory_bytes = 0;
+        let path = spill_path(&self.spill.path, index);
+        let rows = &mut self.buckets[index];
+        append(&path, rows).map_err(|source| SinkError::Write { path, source })?;
+        self.spilled[index] += rows.len();
+        rows.clear();
         Ok(())
     }
 
@@ -99,6 +93,9 @@ struct SpillFolder {
 
 impl SpillFolder {
     fn make(&mut self) -> io::Result<()> {
+        if self.made {
+            return Ok(());
+        }
         self.made = true;
         std::fs::create_dir_all(&self.path)
     }
@@ -116,9 +113,9 @@ impl Drop for SpillFolder {
 /// The leaves of one finished scan, by bucket; its spill files are removed when it is dropped.
 #[derive(Debug)]
 pub struct Buckets {
-    memory: Vec<Vec<Leaf>>,
+    memory: Vec<Rows>,
     spill: SpillFolder,
-    spilled: Vec<u64>,
+    spilled: Vec<usize>,
 }
 
 impl Buckets {
@@ -128,13 +125,27 @@ impl Buckets {
     ///
     /// [`SinkError::Read`] when a spill file is missing, cut short or longer than what was written.
     pub fn read(&self, index: usize) -> Result<Bucket, SinkError> {
-        let mut leaves = Vec::with_capacity(self.memory[index].len() + self.spilled[index] as usize);
-        if self.spilled[index] > 0 {
-            let path = spill_path(&self.spill.path, index);
-            read_back(&path, self.spilled[index], &mut leaves).map_err(|source| SinkError::Read { path, source })?;
+        let memory = &self.memory[index];
+        if self.spilled[index] == 0 {
+            return Ok(Bucket::from_rows(memory));
         }
-        leaves.extend(self.memory[index].iter().cloned());
-        Ok(Bucket::from_leaves(leaves))
+        let path = spill_path(&self.spill.path, index);
+        let bytes = std::fs::read(&path).and_then(|bytes| Rows::read_back(bytes, self.spilled[index]));
+        let mut rows = bytes.map_err(|source| SinkError::Read { path, source })?;
+        rows.append(memory);
+        Ok(Bucket::from_rows(&rows))
+    }
+
+    /// About the most memory that reading one bucket takes beyond what is held already: its records twice over while they are
+    /// sorted, and their places.
+    pub fn reading_bytes_max(&self) -> usize {
+        let leaves = |index: usize| self.memory[index].len() + self.spilled[index];
+        let of_disk = |index: usize| match self.spilled[index] {
+            0 => 0,
+            _ => std::fs::metadata(spill_path(&self.spill.path, index)).map_or(0, |file| file.len() as usize),
+        };
+        let bytes = |index: usize| 2 * (self.memory[index].as_bytes().len() + of_disk(index)) + 16 * leaves(index);
+        (0..BUCKETS).map(bytes).max().unwrap_or(0)
     }
 }
 
@@ -142,53 +153,16 @@ fn spill_path(folder: &Path, bucket: usize) -> PathBuf {
     folder.join(format!("{bucket:02x}.leaves{CANONICAL_FORMAT}"))
 }
 
-fn append(path: &Path, leaves: &[Leaf]) -> io::Result<()> {
-    let mut out = BufWriter::new(OpenOptions::new().create(true).append(true).open(path)?);
-    for leaf in leaves {
-        let key = leaf.key.as_bytes();
-        out.write_all(&(key.len() as u64).to_le_bytes())?;
-        out.write_all(key)?;
-        out.write_all(leaf.digest.as_bytes())?;
-        out.write_all(&leaf.size.to_le_bytes())?;
-        let modified = leaf.modified_at.map_or(NO_TIME, Timestamp::as_microsecond);
-        out.write_all(&modified.to_le_bytes())?;
-    }
-    out.into_inner().map_err(|error| error.into_error())?.flush()
-}
-
-fn read_back(path: &Path, count: u64, leaves: &mut Vec<Leaf>) -> io::Result<()> {
-    let mut input = BufReader::new(File::open(path)?);
-    for _ in 0..count {
-        let key_bytes = u64::from_le_bytes(take(&mut input)?) as usize;
-        if key_bytes > KEY_BYTES_MAX {
-            return Err(io::Error::new(io::ErrorKind::InvalidData, "a key longer than any store allows"));
-        }
-        let mut key = vec![0; key_bytes];
-        input.read_exact(&mut key)?;
-        let digest = Digest(take(&mut input)?);
-        let size = u64::from_le_bytes(take(&mut input)?);
-        let modified = i64::from_le_bytes(take(&mut input)?);
-        let modified_at = (modified != NO_TIME).then(|| Timestamp::from_microsecond(modified)).transpose();
-        let modified_at = modified_at.map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
-        leaves.push(Leaf { key: Key::from_canonical(key), digest, size, modified_at });
-    }
-    match input.read(&mut [0])? {
-        0 => Ok(()),
-        _ => Err(io::Error::new(io::ErrorKind::InvalidData, "more leaves than were written")),
-    }
-}
-
-fn take<const N: usize>(input: &mut impl Read) -> io::Result<[u8; N]> {
-    let mut bytes = [0; N];
-    input.read_exact(&mut bytes)?;
-    Ok(bytes)
+fn append(path: &Path, rows: &Rows) -> io::Result<()> {
+    let mut file = OpenOptions::new().create(true).append(true).open(path)?;
+    file.write_all(rows.as_bytes())
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::{bucket_root, item_digest, key_of, root_of};
+    use super::super::{item_digest, key_of, root_of};
     use super::*;
-    use crate::model::Value;
+    use crate::model::{Digest, Key, Value};
 
     fn leaf(number: i64, contents: &str) -> Leaf {
         let key = key_of(&Value::map([("id", Value::Number(number.into()))]));
@@ -196,7 +170,7 @@ mod tests {
     }
 
     fn root(buckets: &Buckets) -> Digest {
-        let roots = std::array::from_fn(|i| bucket_root(&buckets.read(i).expect("readable").leaves));
+        let roots = std::array::from_fn(|i| buckets.read(i).expect("readable").root());
         root_of(&roots)
     }
 
@@ -225,8 +199,8 @@ mod tests {
         sink.push(vec![leaf(1, "x"), leaf(1, "x"), leaf(2, "x"), leaf(2, "y")]).expect("pushed");
         let buckets = sink.finish();
         let all: Vec<Bucket> = (0..BUCKETS).map(|i| buckets.read(i).expect("readable")).collect();
-        assert_eq!(all.iter().map(|bucket| bucket.leaves.len()).sum::<usize>(), 2);
-        let restless: Vec<&Key> = all.iter().flat_map(|bucket| &bucket.restless).collect();
+        assert_eq!(all.iter().map(|bucket| bucket.len()).sum::<usize>(), 2);
+        let restless: Vec<&Key> = all.iter().flat_map(Bucket::restless).collect();
         assert_eq!(restless, [&leaf(2, "y").key]);
     }
 

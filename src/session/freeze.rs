@@ -110,7 +110,7 @@ impl Session {
                     .buckets
                     .read(index)
                     .map_err(|source| crate::compare::CompareError::Sink { store: pair.id.clone(), source })?;
-                *root = bucket_root(&bucket.leaves);
+                *root = bucket.root();
             }
             roots.push((store.name.clone(), root_of(&bucket_roots)));
         }

@@ -63,7 +63,7 @@ impl Session {
         let mut roots = Box::new([bucket_root(&[]); BUCKETS]);
         for (index, root) in roots.iter_mut().enumerate() {
             let read = reading.buckets.read(index);
-            let mut now = read.map_err(|source| CompareError::Sink { store: id.clone(), source })?.leaves;
+            let mut now = read.map_err(|source| CompareError::Sink { store: id.clone(), source })?.to_leaves();
             let before = baseline.read(index);
             let before = before.map_err(|source| CompareError::Manifest { store: id.clone(), source })?;
             settle(pair, &mut now, &before).await?;

@@ -412,8 +412,8 @@ async fn empty_pages_go_on_and_unknown_types_are_never_skipped() {
     let side = scripted(|_, call, _| match call {
         1 => r#"{"Items":[],"LastEvaluatedKey":{"id":{"S":"a"}}}"#.to_owned(),
         2 => r#"{"LastEvaluatedKey":{"id":{"S":"b"}}}"#.to_owned(),
-        3 => r#"{"Items":[{"id":{"S":"c"}}]}"#.to_owned(),
-        _ => r#"{"Items":[{"id":{"S":"d"}},{"id":{"S":"e"},"x":{"FUTURE":"1"}}]}"#.to_owned(),
+        3 => r#"{"Count":1,"Items":[{"id":{"S":"c"}}]}"#.to_owned(),
+        _ => r#"{"Count":2,"Items":[{"id":{"S":"d"}},{"id":{"S":"e"},"x":{"FUTURE":"1"}}]}"#.to_owned(),
     });
     let store = connect(&side, Side::Primary, None).await;
     assert_eq!(leaves(&store, 1).await.len(), 1);

@@ -51,6 +51,7 @@ const ALL: &[&str] = &[
 const PURE: &[&str] = &[
     "model/",
     "digest/encoding.rs",
+    "digest/frame.rs",
     "digest/bucket.rs",
     "digest/key_json.rs",
     "diff/",

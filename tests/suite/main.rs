@@ -1,5 +1,6 @@
 //! The one integration binary.
 
+mod bench;
 mod browser;
 mod canonical;
 mod cli;
@@ -43,3 +44,4 @@ mod streams;
 mod terminal;
 mod truth;
 mod twisted;
+mod wire;

@@ -4,6 +4,7 @@ use futures_util::stream::{self, StreamExt};
 
 use super::DynamoDbStore;
 use super::value::Attributes;
+use super::wire::{PageInterceptor, PageSlot};
 use crate::model::Leaf;
 use crate::store::aws::store_error;
 use crate::store::{ErrorKind, LeafStream, Result, Scan, StoreError};
@@ -42,13 +43,30 @@ impl DynamoDbStore {
         let request = self.reader.scan().table_name(&self.table).consistent_read(true);
         let request = request.segment(segment).total_segments(total).set_exclusive_start_key(after.clone());
         let what = || format!("cannot scan segment {segment} of {total} of {}", self.format.subject);
+        let slot = PageSlot::default();
+        let request =
+            request.customize().interceptor(PageInterceptor { reader: self.pages.clone(), slot: slot.clone() });
         let reply = request.send().await.map_err(|error| store_error(what(), error))?;
+        let leaves = match (slot.take(), reply.items) {
+            (Some(leaves), _) => leaves,
+            (None, Some(items)) => {
+                items.into_iter().map(|item| self.format.leaf(item)).collect::<Result<Vec<Leaf>>>()?
+            }
+            (None, None) if reply.last_evaluated_key.is_none() => {
+                return Err(StoreError::caused(ErrorKind::Unreachable, what(), "a reply without items or a next page"));
+            }
+            (None, None) => Vec::new(),
+        };
+        let told = usize::try_from(reply.count).unwrap_or(usize::MAX);
+        if told != leaves.len() {
+            let why = format!("the service says that a page has {} items, and it has {}", reply.count, leaves.len());
+            return Err(StoreError::caused(ErrorKind::Unreachable, what(), why));
+        }
         let next = reply.last_evaluated_key.filter(|key| !key.is_empty());
         if next.is_some() && next == after {
             return Err(StoreError::caused(ErrorKind::Unreadable, what(), "the same page is offered again and again"));
         }
-        let leaves = reply.items.unwrap_or_default().into_iter().map(|item| self.format.leaf(item));
-        Ok((leaves.collect::<Result<Vec<Leaf>>>()?, next.map_or(Position::End, Position::After)))
+        Ok((leaves, next.map_or(Position::End, Position::After)))
     }
 }
 

@@ -16,10 +16,10 @@ pub(super) type Attributes = HashMap<String, AttributeValue>;
 const PLAIN_DIGITS_MAX: usize = 38;
 
 /// Bytes DynamoDB counts for a list or map besides its elements.
-const CONTAINER_BYTES: u64 = 3;
+pub(super) const CONTAINER_BYTES: u64 = 3;
 
 /// Prefix of the attributes that global tables of version 2017.11.29 keep for themselves.
-const REPLICATION_PREFIX: &str = "aws:rep:";
+pub(super) const REPLICATION_PREFIX: &str = "aws:rep:";
 
 /// An attribute value that cannot be understood or written.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -123,10 +123,13 @@ fn size_of_value(value: &Value) -> u64 {
     }
 }
 
-/// One byte for two digits, and one besides.
 fn size_of_number(number: &Decimal) -> u64 {
-    let canonical = number.canonical();
-    let digits = canonical.split_once('E').map_or(canonical.len(), |(digits, _)| digits.len());
+    number_bytes(number.canonical().as_bytes())
+}
+
+/// One byte for two digits of a number's canonical text, and one besides.
+pub(super) fn number_bytes(canonical: &[u8]) -> u64 {
+    let digits = canonical.iter().position(|byte| *byte == b'E').unwrap_or(canonical.len());
     digits.div_ceil(2) as u64 + 1
 }
 

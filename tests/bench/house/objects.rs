@@ -1,0 +1,180 @@
+//! Two buckets of small objects compared: the product's `diff` against `rclone check`, both on SeaweedFS.
+
+use std::net::{TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use aws_sdk_s3::config::{BehaviorVersion, Credentials, Region};
+use aws_sdk_s3::primitives::ByteStream;
+use futures_util::{StreamExt, stream};
+
+use super::Size;
+use super::measure::{Cost, Row, cost_of, failback, in_turns, in_words, part, ratio};
+
+/// The targets against `rclone check --fast-list --checksum`.
+const WALL_MAX: f64 = 0.5;
+const CPU_MAX: f64 = 0.15;
+
+/// The target for memory, in mebibytes.
+const PEAK_MIB_MAX: f64 = 96.0;
+
+/// One object in a hundred differs on dr: other contents of the same size.
+const CHANGED: u64 = 7;
+
+/// Objects written at the same time.
+const PUTS_AT_ONCE: usize = 32;
+
+const BUCKETS: [&str; 2] = ["media", "media-dr"];
+
+/// An S3 server in a folder of its own.
+struct Weed {
+    child: Child,
+    port: u16,
+    _folder: tempfile::TempDir,
+}
+
+impl Drop for Weed {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").and_then(|socket| socket.local_addr()).expect("a port").port()
+}
+
+fn weed() -> Option<Weed> {
+    let venv =
+        std::env::var_os("FAILBACK_VENV").map_or_else(|| PathBuf::from("/var/cache/failback/peers"), PathBuf::from);
+    let program = Some(venv.join("bin/weed")).filter(|program| program.exists())?;
+    let folder = tempfile::tempdir().expect("a folder");
+    let port = free_port();
+    let mut command = Command::new(program);
+    command.arg("server").arg(format!("-dir={}", folder.path().display()));
+    command.args(["-ip=127.0.0.1", "-ip.bind=127.0.0.1", "-s3.ip.bind=127.0.0.1", "-master.telemetry=false"]);
+    command.args(["-s3", "-s3.port.iceberg=0", "-s3.port.lance=0", "-volume.max=400", "-master.volumeSizeLimitMB=64"]);
+    command.arg(format!("-s3.port={port}"));
+    for name in ["s3", "filer", "master", "volume"] {
+        command.arg(format!("-{name}.port.grpc={}", free_port()));
+    }
+    for name in ["filer", "master", "volume"] {
+        command.arg(format!("-{name}.port={}", free_port()));
+    }
+    command.current_dir(folder.path()).env("HOME", folder.path()).stdout(Stdio::null()).stderr(Stdio::null());
+    let weed = Weed { child: command.spawn().expect("weed starts"), port, _folder: folder };
+    let started = Instant::now();
+    while TcpStream::connect(("127.0.0.1", port)).is_err() {
+        assert!(started.elapsed() < Duration::from_secs(60), "SeaweedFS does not answer");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    Some(weed)
+}
+
+/// Fills both buckets on `PORT` with so many `OBJECTS`.
+pub fn play(words: &[&str]) {
+    let (port, objects): (u16, u64) = (words[0].parse().expect("a port"), words[1].parse().expect("a number"));
+    let config = aws_sdk_s3::Config::builder()
+        .behavior_version(BehaviorVersion::v2026_01_12())
+        .region(Region::new("us-east-1"))
+        .endpoint_url(format!("http://127.0.0.1:{port}"))
+        .force_path_style(true)
+        .credentials_provider(Credentials::new("test", "test", None, None, "bench"))
+        .build();
+    let client = aws_sdk_s3::Client::from_conf(config);
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    runtime.block_on(async {
+        for bucket in BUCKETS {
+            client.create_bucket().bucket(bucket).send().await.expect("a bucket");
+        }
+        let puts = (0..objects).flat_map(|number| BUCKETS.map(|bucket| (bucket, number)));
+        let puts = stream::iter(puts).map(|(bucket, number)| {
+            let version = u64::from(bucket != BUCKETS[0] && number % 100 == CHANGED);
+            let body = format!("object {number:012} {version} ").repeat(1 + (number % 50) as usize);
+            let request = client.put_object().bucket(bucket).key(format!("{:03}/photo-{number:08}.jpg", number % 200));
+            let request = request.content_type("image/jpeg").body(ByteStream::from(body.into_bytes()));
+            async move { request.send().await.expect("a put") }
+        });
+        puts.buffer_unordered(PUTS_AT_ONCE).for_each(|_| std::future::ready(())).await;
+    });
+}
+
+fn changed(objects: u64) -> u64 {
+    objects / 100 + u64::from(objects % 100 > CHANGED)
+}
+
+fn diff(folder: &Path, port: u16, objects: u64) -> Cost {
+    let session = tempfile::tempdir_in(folder).expect("a folder");
+    let side = |name: &str, region: &str| {
+        format!(
+            "[{name}]\nregion = \"{region}\"\nendpoint_url = \"http://127.0.0.1:{port}\"\n\
+             credentials = {{ access_key_id = \"test\", secret_access_key = \"test\" }}\n"
+        )
+    };
+    let profile = format!(
+        "name = \"bench\"\n{}{}[machine]\nmemory_mib = 32\nparallel = 4\n[[store]]\nname = \"media\"\nkind = \"s3\"\n\
+         primary = {{ bucket = \"{}\" }}\ndr = {{ bucket = \"{}\" }}\n",
+        side("primary", "us-east-1"),
+        side("dr", "us-west-2"),
+        BUCKETS[0],
+        BUCKETS[1]
+    );
+    let path = session.path().join("profile.toml");
+    std::fs::write(&path, profile).expect("written");
+    let mut command = failback();
+    command.arg("diff").arg(&path).arg("--json").arg("--session").arg(session.path().join("session"));
+    let cost = cost_of(command.current_dir(session.path()));
+    assert_eq!(cost.status.code(), Some(1), "the buckets differ: {}", cost.said);
+    assert_eq!(
+        cost.json()["stores"][0]["verdicts"]["unattributed"],
+        changed(objects),
+        "every same-size change is found"
+    );
+    cost
+}
+
+fn rclone(folder: &Path, port: u16, objects: u64) -> Cost {
+    let differing = folder.join("differing");
+    let mut command = Command::new("rclone");
+    for (name, value) in
+        [("TYPE", "s3"), ("PROVIDER", "Other"), ("ACCESS_KEY_ID", "test"), ("SECRET_ACCESS_KEY", "test")]
+    {
+        command.env(format!("RCLONE_CONFIG_WEED_{name}"), value);
+    }
+    command.env("RCLONE_CONFIG_WEED_ENDPOINT", format!("http://127.0.0.1:{port}"));
+    command.args(["--config", "/dev/null", "check", "--fast-list", "--checksum", "--differ"]).arg(&differing);
+    command.args(BUCKETS.map(|bucket| format!("weed:{bucket}"))).stderr(Stdio::null());
+    let cost = cost_of(&mut command);
+    let found = std::fs::read_to_string(&differing).expect("rclone's list").lines().count() as u64;
+    assert_eq!(found, changed(objects), "what rclone finds");
+    cost
+}
+
+pub fn run(size: Size) -> Vec<Row> {
+    let objects: u64 = size.pick(50_000, 120);
+    let Some(weed) = weed() else {
+        return vec![Row::note("SeaweedFS is not installed", "left out")];
+    };
+    let filled = cost_of(&mut part(&format!("objects {} {objects}", weed.port)));
+    assert!(filled.status.success(), "{}", filled.said);
+    let folder = tempfile::tempdir().expect("a folder");
+    let product = || diff(folder.path(), weed.port, objects);
+    if Command::new("rclone").arg("version").output().is_err() {
+        let product = product();
+        return vec![
+            Row::note("rclone is not installed; failback diff", in_words(&product)),
+            Row::peak("peak memory", &product, PEAK_MIB_MAX),
+        ];
+    }
+    let peer = || rclone(folder.path(), weed.port, objects);
+    let [product, peer] = in_turns(size.pick(2, 1), |cost| cost.wall, [&mut { product }, &mut { peer }]);
+    vec![
+        Row::note(format!("rclone check --fast-list --checksum, {objects} objects a side"), in_words(&peer)),
+        Row::note("failback diff, the same", in_words(&product)),
+        Row::ratio("wall", ratio(product.wall, peer.wall), WALL_MAX),
+        Row::ratio("user and system time", ratio(product.cpu(), peer.cpu()), CPU_MAX),
+        Row::peak("peak memory", &product, PEAK_MIB_MAX),
+    ]
+}
