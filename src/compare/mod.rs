@@ -187,7 +187,7 @@ pub async fn compare(
     progress: &dyn Progress,
 ) -> Result<Comparison, CompareError> {
     let store = &pair.id;
-    let read_before = body_bytes_read(pair);
+    let (read_before, is_forecast) = (body_bytes_read(pair), forecast(pair).is_some());
     let sides = 2 + usize::from(matches!(base, Base::Store(_)));
     let budget = settings.memory_bytes / sides;
     let (primary, dr) = futures_util::try_join!(
@@ -206,6 +206,10 @@ pub async fn compare(
                 .expect("joining buckets does not panic")?
         };
         for (offset, mut bucket) in joined.into_iter().enumerate() {
+            if is_forecast {
+                // What is only listed cannot be held against a base: it is the same on both sides, and that is all.
+                bucket.joined.unchanged += std::mem::take(&mut bucket.joined.converged);
+            }
             for candidate in &mut bucket.joined.candidates {
                 let common = (settings.common_since)(&candidate.key);
                 let common = common.map_err(|source| CompareError::Common { store: store.clone(), source })?;
