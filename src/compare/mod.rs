@@ -235,7 +235,7 @@ async fn joined(
     clock: &dyn Clock,
 ) -> Result<Comparison, CompareError> {
     let store = &pair.id;
-    let only_changed = narrowed.is_some();
+    let (only_changed, is_forecast) = (narrowed.is_some(), forecast(pair).is_some());
     let mut outputs = Outputs::create(store, settings)?;
     let is_open = !matches!(settings.logs, LogUse::Ignored);
     let evidence = Evidence::new(pair, clock, is_open, settings.attribute_since);
@@ -251,6 +251,10 @@ async fn joined(
                 .expect("joining buckets does not panic")?
         };
         for (offset, mut bucket) in joined.into_iter().enumerate() {
+            if is_forecast {
+                // What is only listed cannot be held against a base: it is the same on both sides, and that is all.
+                bucket.joined.unchanged += std::mem::take(&mut bucket.joined.converged);
+            }
             for candidate in &mut bucket.joined.candidates {
                 let common = (settings.common_since)(&candidate.key);
                 let common = common.map_err(|source| CompareError::Common { store: store.clone(), source })?;

@@ -84,6 +84,15 @@ impl Item {
         self.evidence.is_empty() || self.evidence.iter().any(|proof| !Evidence::is_one_way(proof.kind))
     }
 
+    /// The digest by which the same contents are known again wherever they are written: one that covers the whole of them,
+    /// where there is one.
+    pub fn lasting_digest(&self) -> Digest {
+        let mut whole =
+            self.evidence.iter().filter(|proof| !Evidence::is_one_way(proof.kind)).map(|proof| proof.digest);
+        let is_whole = self.evidence.is_empty() || whole.clone().any(|digest| digest == self.digest);
+        if is_whole { self.digest } else { whole.next().unwrap_or(self.digest) }
+    }
+
     /// Compares two items: `Some(true)` equal, `Some(false)` different, `None` when they share no kind of proof.
     pub fn same_as(&self, other: &Item) -> Option<bool> {
         let shared = self.evidence.iter().flat_map(|mine| {

@@ -21,6 +21,9 @@ const PARKED_WAITS_MAX: u32 = 10;
 const PARKED_WAIT_MIN: Duration = Duration::from_millis(100);
 const PARKED_WAIT_MAX: Duration = Duration::from_secs(20);
 
+/// Bodies up to this size are read to be proved as a whole.
+const PROVED_WHOLE_MAX: u64 = 5 << 30;
+
 /// Whether steps are written or only tried.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mode {
@@ -169,9 +172,10 @@ async fn run_batch(
 ) -> Result<Vec<Settled>, ReplayError> {
     let store = &context.pair.id;
     let keys: Vec<Key> = steps.iter().map(|step| step.key.clone()).collect();
-    let dr = fetch(context, context.pair.dr.as_ref(), Side::Dr, &keys, steps, |step| step.wanted).await?;
+    let mut dr = fetch(context, context.pair.dr.as_ref(), Side::Dr, &keys, steps, |step| step.wanted).await?;
     let primary =
         fetch(context, context.pair.primary.as_ref(), Side::Primary, &keys, steps, |step| step.expected).await?;
+    prove_lastingly(context, &primary, &mut dr).await?;
     let now = context.clock.now();
     let looks: Vec<Look> =
         steps.iter().zip(&primary).zip(&dr).map(|((step, primary), dr)| look(step, primary, dr, now)).collect();
@@ -181,7 +185,7 @@ async fn run_batch(
         Mode::Apply => write(context, plan, steps, &writes, &primary, &dr).await?,
     };
     let mut outcomes = outcomes.into_iter();
-    let settled = steps.iter().zip(looks).map(|(step, look)| {
+    let settled = steps.iter().zip(looks).zip(&dr).map(|((step, look), dr)| {
         let (position, key) = (step.position, step.key.clone());
         let settlement = |state, prior, reason| {
             let store = store.clone();
@@ -193,23 +197,49 @@ async fn run_batch(
             }
             Look::Write => {
                 let outcome = outcomes.next().expect("a store gives an outcome for every write");
-                settle(step, outcome, settlement)
+                settle(after_image(step, dr), outcome, settlement)
             }
         }
     });
     Ok(settled.collect())
 }
 
+/// What the primary holds once a step is done, by a digest that is known again there.
+fn after_image(step: &StepRow, dr: &Option<Item>) -> Option<Digest> {
+    step.wanted.map(|wanted| dr.as_ref().map_or(wanted, Item::lasting_digest))
+}
+
+/// Reads the bodies of items of dr that nothing told covers as a whole: what is written of them must be known again. The
+/// largest are known by their parts, which are kept when they are copied.
+async fn prove_lastingly(
+    context: &Context<'_>,
+    primary: &[Option<Item>],
+    dr: &mut [Option<Item>],
+) -> Result<(), ReplayError> {
+    for (ours, theirs) in primary.iter().zip(dr) {
+        let Some(item) = theirs.as_ref().filter(|item| !item.is_proved() && item.size <= PROVED_WHOLE_MAX) else {
+            continue;
+        };
+        let proved = context.pair.dr.prove_like(item, ours.as_ref().unwrap_or(item)).await;
+        let failed = |source| ReplayError::Read { store: context.pair.id.clone(), side: Side::Dr, source };
+        *theirs = match proved {
+            Ok(proved) => Some(proved),
+            // It changed since: what is written is checked against what was read.
+            Err(error) if error.kind == ErrorKind::Unfit => continue,
+            Err(error) => return Err(failed(error)),
+        };
+    }
+    Ok(())
+}
+
 fn settle(
-    step: &StepRow,
+    after: Option<Digest>,
     outcome: Outcome,
     settlement: impl FnOnce(StepState, PriorFate, Option<String>) -> Settlement,
 ) -> Settled {
     let (applied, parked) = (outcome == Outcome::Applied, matches!(outcome, Outcome::Parked { .. }));
     let settlement = match outcome {
-        Outcome::Applied | Outcome::AlreadyApplied => {
-            settlement(StepState::Done, PriorFate::Written(step.wanted), None)
-        }
+        Outcome::Applied | Outcome::AlreadyApplied => settlement(StepState::Done, PriorFate::Written(after), None),
         Outcome::Refused { reason, found } => {
             let settlement = settlement(StepState::Refused, PriorFate::Unwritten, Some(reason));
             Settlement { found: found_image(found), ..settlement }
@@ -231,7 +261,7 @@ fn look(step: &StepRow, primary: &Option<Item>, dr: &Option<Item>, now: Timestam
         _ => false,
     };
     if there {
-        return Look::Settle(StepState::Done, PriorFate::FoundThere(step.wanted), None);
+        return Look::Settle(StepState::Done, PriorFate::FoundThere(after_image(step, dr)), None);
     }
     if !is_what(primary, &step.expected) {
         let reason = "the primary changed since the plan".to_owned();
@@ -301,7 +331,7 @@ async fn write(
         digest: primary[*at].as_ref().map(|item| item.digest),
         image: primary[*at].as_ref().map(encode_image),
         after: None,
-        pending: Some(steps[*at].wanted),
+        pending: Some(after_image(&steps[*at], &dr[*at])),
         phase: steps[*at].phase,
         proofs: primary[*at].as_ref().map(proofs).unwrap_or_default(),
         is_of_others: is_of_others(&steps[*at]),

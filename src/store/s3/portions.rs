@@ -73,8 +73,9 @@ impl S3Store {
         let whole = || vec![Portion::Prefix(prefix.clone())];
         let mut begin = prefix.clone();
         let mut cuts: Vec<String> = Vec::new();
+        let mut after = None;
         for _ in 0..PROBES_MAX {
-            let asked = Asked { prefix: begin.clone(), delimiter: None, after: cuts.last().cloned() };
+            let asked = Asked { prefix: begin.clone(), delimiter: None, after: after.clone() };
             let page = self.page(&asked, None, 1).await?;
             let first = page.places.first().and_then(|place| place.full_key.strip_prefix(&begin));
             match first.map(|rest| rest.chars().next()) {
@@ -84,14 +85,16 @@ impl S3Store {
                         // Not in the order of keys: ranges would mean nothing.
                         return Ok(whole());
                     }
+                    after = Some(cut.clone());
                     cuts.push(cut);
                 }
-                // The key is what all begin with: nothing is learned of the next character.
-                Some(None) if cuts.is_empty() => return Ok(whole()),
+                // The key is what all begin with, such as a folder's own: nothing is learned of the next character.
+                Some(None) if after.is_none() => after = Some(begin.clone()),
                 // All begin with one more character.
                 None if cuts.len() == 1 => {
                     begin = cuts.remove(0);
                     begin.pop();
+                    after = None;
                 }
                 _ => break,
             }

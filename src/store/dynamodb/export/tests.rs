@@ -60,8 +60,14 @@ fn md5(bytes: &[u8]) -> [u8; 16] {
 
 fn tables() -> ExportTables {
     let key = vec![KeyAttribute { name: "id".into(), scalar_type: "S".into(), role: KeyType::Hash }];
-    let format =
-        ItemFormat { subject: "orders".into(), key, ttl_attribute: None, version_attribute: None, clock: None };
+    let format = ItemFormat {
+        subject: "orders".into(),
+        key,
+        ttl_attribute: None,
+        ttl_elsewhere: None,
+        version_attribute: None,
+        clock: None,
+    };
     let identity = |resource: &str, id: &str| Identity {
         kind: StoreKind::DynamoDb,
         resource: resource.into(),

@@ -76,6 +76,7 @@ impl Desk {
                 subject: "table lines on dr".into(),
                 key,
                 ttl_attribute: None,
+                ttl_elsewhere: None,
                 version_attribute: None,
                 clock: None,
             },
