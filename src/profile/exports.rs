@@ -57,7 +57,7 @@ pub(super) fn rescue(table: Table<'_>) -> RescueProfile {
 fn folder(table: &Table<'_>, name: &'static str) -> Option<String> {
     let url = table.text(name)?;
     let bucket = url.strip_prefix("s3://").map(|rest| rest.split('/').next().unwrap_or_default());
-    if !bucket.is_some_and(|bucket| !bucket.is_empty()) {
+    if bucket.is_none_or(str::is_empty) {
         table.complain(name, format!("`{url}` names no bucket"), Some("write s3://bucket or s3://bucket/prefix"));
     }
     Some(url)

@@ -73,7 +73,11 @@ impl Session {
 
     fn seen_in_checkpoint(&self, store: &StoreProfile, key: &Key) -> Seen {
         let BaseProfile::Checkpoint(name) = &store.base else {
-            return Seen::Unknown("this store has no base".into());
+            let words = match store.changes.primary.is_empty() && store.changes.dr.is_empty() {
+                true => "this store has no base",
+                false => "what the changes of both sides tell is not read by key: a diff has its digest",
+            };
+            return Seen::Unknown(words.into());
         };
         let folder = self.checkpoint_folder(name).join(&store.name);
         let leaves = Manifest::open(&folder, Side::Primary).and_then(|manifest| manifest.read(bucket_of(key)));

@@ -141,14 +141,14 @@ pub const MISTAKES: &[(&str, &str, &[&str])] = &[
     (
         "base = \"none\"",
         "changes = { dr = \"s3://b/AWSDynamoDB/1\", read = \"changed\" }",
-        &["12:46: store.orders.changes.read: `changed` needs exports of `primary` and of `dr`"],
+        &["12:49: store.orders.changes.read: `changed` needs exports of `primary` and of `dr`"],
     ),
     (
         "dr = { bucket = \"media-b\" }",
         "dr = { bucket = \"media-b\" }\nbase = { export = \"s3://b/AWSDynamoDB/1\" }",
-        &["18:10: store.media.base.export: `export` is a base for kind dynamodb only"],
+        &["18:19: store.media.base.export: `export` is a base for kind dynamodb only"],
     ),
-    ("[cutover]", "[rescue]\nprimary = \"saved\"\n[cutover]", &["26:11: rescue.primary: `saved` names no bucket"]),
+    ("[cutover]", "[rescue]\nprimary = \"saved\"\n[cutover]", &["25:11: rescue.primary: `saved` names no bucket"]),
     (
         "base = \"none\"",
         "base = { database = \"x\" }",

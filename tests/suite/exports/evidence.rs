@@ -6,8 +6,11 @@ use std::sync::Arc;
 use failback::compare::{Base, ChangeEvidence};
 use failback::diff::BaseState;
 use failback::digest::item_digest;
-use failback::model::{Leaf, Timestamp, Verdict};
-use failback::store::{ChangeChain, ChangeLog, ChangeStream, ItemThen, KeyChange, PairChanges, Window};
+use failback::model::{Leaf, Side, StoreId, Timestamp, Verdict};
+use failback::store::memory::{MemoryStore, MemoryTable};
+use failback::store::{
+    BaseStore, BaseStoreKind, ChangeChain, ChangeLog, ChangeStream, ItemThen, KeyChange, PairChanges, Window,
+};
 use futures_util::{StreamExt, stream};
 use jiff::SignedDuration;
 
@@ -184,6 +187,40 @@ async fn logs_that_contradict_one_another_leave_the_base_unknown() {
     let comparison = world.compare(&Base::Changes { below: Box::new(Base::None), evidence }, "both").await;
     let lines = delta(&comparison.delta);
     assert_eq!((lines.len(), lines[0].verdict, lines[0].base), (1, Verdict::Unattributed, BaseState::Unknown));
+}
+
+/// An older state and the windows that lead from it to Tb are the base, whatever spills on the way.
+#[tokio::test]
+async fn a_chain_leads_an_older_state_to_the_base() {
+    for seed in 0..8 {
+        let (world, mut random) = (World::new(), Random(seed));
+        let start: Rows = (0..30).map(|number| (number, random.below(4))).collect();
+        let common = history(&mut random, -7000, -1, 40);
+        let mut base = start.clone();
+        common.iter().for_each(|(_, key, value)| apply(&mut base, *key, *value));
+        let (mut primary, mut dr) = (base.clone(), base.clone());
+        history(&mut random, 0, 1800, 10).into_iter().for_each(|(_, key, value)| apply(&mut primary, key, value));
+        history(&mut random, 0, 4000, 20).into_iter().for_each(|(_, key, value)| apply(&mut dr, key, value));
+        World::set(&world.primary, &primary);
+        World::set(&world.dr, &dr);
+        let older = MemoryTable::new("older");
+        World::set(&older, &start);
+        // The second window begins within the first one.
+        let logs = vec![log(&start, &common, -7200, -3000), log(&start, &common, -4000, 0)];
+        let store = BaseStore {
+            store: Arc::new(MemoryStore::new(StoreId("orders".into()), Side::Base, older)),
+            as_of: Some(at(0)),
+            since: ChangeChain::new(logs).map_err(|error| error.to_string()).expect("a chain"),
+            kind: BaseStoreKind::Export,
+        };
+        let comparison = world.compare(&Base::Store(store), "chain").await;
+        assert_eq!(comparison.base.as_ref().expect("a base").items, base.len() as u64, "seed {seed}");
+        for line in delta(&comparison.delta) {
+            let number = (0..KEYS).find(|number| key(*number) == line.key().expect("a key")).expect("a known key");
+            let truth = verdict(base.get(&number), primary.get(&number), dr.get(&number));
+            assert_eq!(line.verdict, truth, "seed {seed} key {number}");
+        }
+    }
 }
 
 /// A pass over what changed gives exactly the lines of a pass over everything, with another base below or without, and is

@@ -16,6 +16,7 @@ struct Door {
     port: u16,
     started: Arc<AtomicUsize>,
     loses: Arc<AtomicBool>,
+    fails: Arc<AtomicBool>,
     task: tokio::task::JoinHandle<()>,
 }
 
@@ -29,14 +30,15 @@ impl Door {
     async fn open(upstream: u16, reach: Option<(Timestamp, Timestamp)>) -> Door {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("bound");
         let port = listener.local_addr().expect("an address").port();
-        let (started, loses) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicBool::new(false)));
-        let (counted, lost) = (started.clone(), loses.clone());
+        let (started, loses, fails) = (Arc::new(AtomicUsize::new(0)), Arc::default(), Arc::default());
+        let script =
+            Script { reach, started: Arc::clone(&started), loses: Arc::clone(&loses), fails: Arc::clone(&fails) };
         let task = tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
-                tokio::spawn(pass(stream, upstream, reach, counted.clone(), lost.clone()));
+                tokio::spawn(pass(stream, upstream, script.clone()));
             }
         });
-        Door { port, started, loses, task }
+        Door { port, started, loses, fails, task }
     }
 
     fn started(&self) -> usize {
@@ -44,30 +46,44 @@ impl Door {
     }
 }
 
-async fn pass(
-    mut client: TcpStream,
-    upstream: u16,
+/// What the door does.
+#[derive(Clone)]
+struct Script {
     reach: Option<(Timestamp, Timestamp)>,
     started: Arc<AtomicUsize>,
     loses: Arc<AtomicBool>,
-) {
+    fails: Arc<AtomicBool>,
+}
+
+async fn answer(client: &mut TcpStream, body: &Json) {
+    let body = body.to_string();
+    let reply = format!(
+        "HTTP/1.1 200 OK\r\ncontent-type: application/x-amz-json-1.0\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{body}",
+        body.len()
+    );
+    let _ = client.write_all(reply.as_bytes()).await;
+}
+
+async fn pass(mut client: TcpStream, upstream: u16, script: Script) {
+    let Script { reach, started, loses, fails } = script;
     let Some((head, body)) = request(&mut client).await else { return };
-    if head.contains("DescribeContinuousBackups") && reach.is_some() {
-        let (from, to) = reach.expect("checked above");
+    if let (true, Some((from, to))) = (head.contains("DescribeContinuousBackups"), reach) {
         let described = json!({ "ContinuousBackupsDescription": {
             "ContinuousBackupsStatus": "ENABLED",
             "PointInTimeRecoveryDescription": {
                 "PointInTimeRecoveryStatus": "ENABLED", "RecoveryPeriodInDays": 35,
                 "EarliestRestorableDateTime": from.as_second(), "LatestRestorableDateTime": to.as_second(),
             },
-        }})
-        .to_string();
-        let reply = format!(
-            "HTTP/1.1 200 OK\r\ncontent-type: application/x-amz-json-1.0\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{described}",
-            described.len()
-        );
-        let _ = client.write_all(reply.as_bytes()).await;
-        return;
+        }});
+        return answer(&mut client, &described).await;
+    }
+    if head.contains("DescribeExport") && fails.load(Ordering::SeqCst) {
+        let asked: Json = serde_json::from_slice(&body).expect("JSON");
+        let failed = json!({ "ExportDescription": {
+            "ExportArn": asked["ExportArn"], "ExportStatus": "FAILED", "FailureCode": "S3AccessDenied",
+            "FailureMessage": "the bucket refuses",
+        }});
+        return answer(&mut client, &failed).await;
     }
     let is_start = head.contains("ExportTableToPointInTime");
     started.fetch_add(usize::from(is_start), Ordering::SeqCst);
@@ -189,6 +205,24 @@ async fn an_answer_that_was_lost_starts_no_second_export() {
         let listed = regions.tables[side].list_exports().send().await.expect("listed");
         assert_eq!(listed.export_summaries().len(), 2);
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_export_that_failed_is_started_anew_by_the_next_run() {
+    let struck = Timestamp::from_second(now().as_second() - 3600).expect("an instant");
+    let reach = (seconds(struck, -86_400), seconds(now(), -300));
+    let Some((_regions, door, home)) = behind(Some(reach), struck).await else { return };
+    door.fails.store(true, Ordering::SeqCst);
+    let failed = home.run(RESCUE).exits(4).json();
+    assert_eq!(states(&failed), ["failed"; 4]);
+    assert!(failed["problems"].to_string().contains("failed: S3AccessDenied: the bucket refuses"), "{failed}");
+    door.fails.store(false, Ordering::SeqCst);
+    let anew = home.run("checkpoint p.toml --rescue --wait --json").exits(0).json();
+    assert_eq!((states(&anew), door.started()), (vec!["completed"; 4], 8));
+    let arns = |document: &Json| {
+        document["exports"].as_array().expect("exports").iter().map(|e| e["arn"].clone()).collect::<Vec<_>>()
+    };
+    assert!(arns(&failed).iter().all(|arn| !arns(&anew).contains(arn)), "others than those that failed");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -41,7 +41,7 @@ impl DynamoDbStore {
             Ok(Some(recovery)) => findings.extend(self.recovery_findings(recovery, common_at, now)),
             Ok(None) if common_at.is_some() => {
                 let what = "point-in-time recovery is off, so the state dr had cannot be exported from this side";
-                findings.push(self.base(Level::Warning, what.into()));
+                findings.push(self.base(Level::Note, what.into()));
             }
             Ok(None) => {}
             Err(error) => findings.push(self.unknown("how far back point-in-time recovery reaches", &error)),

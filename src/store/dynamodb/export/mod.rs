@@ -97,7 +97,8 @@ pub async fn open_base(
     reached: &SideProfile,
     tables: &ExportTables,
 ) -> Result<BaseStore> {
-    let (mut full, mut logs): (Vec<(Export, Timestamp)>, Vec<Arc<dyn ChangeLog>>) = (Vec::new(), Vec::new());
+    let mut full: Vec<(Export, Timestamp)> = Vec::new();
+    let mut logs: Vec<Arc<dyn ChangeLog>> = Vec::new();
     let mut of: Option<(String, String)> = None;
     for url in urls {
         let export = Export::open(id, url, reached, tables).await?;
