@@ -4,8 +4,10 @@ mod classify;
 mod delta;
 mod hours;
 mod join;
+mod sample;
 
 pub use classify::{BaseFacts, BaseState, Facts, classify};
 pub use delta::{DeltaError, DeltaLine, VerdictCounts};
 pub use hours::{HOURS_AFTER_MAX, HOURS_BEFORE_MAX, HourCounts};
 pub use join::{Candidate, JoinedBucket, join};
+pub use sample::share_at_most;

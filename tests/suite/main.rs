@@ -38,5 +38,6 @@ mod shim;
 mod small;
 mod streams;
 mod terminal;
+mod throttling;
 mod truth;
 mod twisted;
