@@ -64,6 +64,9 @@ pub enum Command {
     Diff {
         /// The profile
         profile: PathBuf,
+        /// A quick look at so much of every store, such as 5%: says how surely, and never that the sides are the same
+        #[arg(long, value_name = "PERCENT", value_parser = percent_of)]
+        sample: Option<f64>,
     },
     /// Diff and policy to the session's immutable plan
     Plan {
@@ -314,6 +317,13 @@ pub struct RuleOptions {
     /// The held items with this text in the key's JSON
     #[arg(long, value_name = "TEXT")]
     pub containing: Option<String>,
+}
+
+/// A share in percent, with or without its sign.
+fn percent_of(text: &str) -> Result<f64, String> {
+    let percent: Option<f64> = text.strip_suffix('%').unwrap_or(text).trim().parse().ok();
+    let percent = percent.filter(|percent| *percent > 0.0 && *percent <= 100.0);
+    percent.ok_or_else(|| "not a share above 0% and up to 100%".to_owned())
 }
 
 fn words_of<const N: usize>(words: [&'static str; N]) -> PossibleValuesParser {

@@ -5,7 +5,9 @@ use std::io::Write;
 use serde_json::{Value as Json, json};
 
 use crate::compare::{Comparison, HowRead, SideLogs};
-use crate::store::{Finding, Level};
+use crate::model::StoreId;
+use crate::plan::Forecast;
+use crate::store::{Finding, Level, Spent};
 
 /// A line on stderr. Nobody may be there to read it, or its disk may be full: that is no reason to stop.
 pub fn tell(line: &str) {
@@ -120,6 +122,31 @@ pub fn readings(stores: &[Comparison]) -> String {
             let store = &comparison.store;
             text += &format!("{store}: the primary's change log does not attribute differences: {why}\n");
         }
+    }
+    text
+}
+
+/// What a replay took, against the forecast; empty where the store does not tell.
+pub fn spent(store: &StoreId, spent: &Spent, forecast: &Forecast) -> String {
+    if spent.is_nothing() {
+        return String::new();
+    }
+    let Spent { read_units, write_units, index_write_units, throttled, held_back_by_indexes, parked } = *spent;
+    let mut text = format!(
+        "{store}: took {} write units ({} of them for indexes) and {} read units; forecast for the plan: {} and {}\n",
+        number(write_units),
+        number(index_write_units),
+        number(read_units),
+        number(forecast.write_units),
+        number(forecast.read_units),
+    );
+    if throttled > 0 {
+        text += &format!(
+            "{store}: {} writes were throttled and sent again ({} held back by an index, {} by a busy partition)\n",
+            number(throttled),
+            number(held_back_by_indexes),
+            number(parked),
+        );
     }
     text
 }

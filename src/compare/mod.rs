@@ -111,6 +111,9 @@ pub struct Comparison {
     pub delta: PathBuf,
     /// The folder of the manifests.
     pub manifests: PathBuf,
+    /// Indexes that every write of the primary may write as well.
+    #[serde(default)]
+    pub indexes: u64,
     /// Why the primary's own change log could not attribute differences that have no base, where it was asked.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub unattributed_because: Option<String>,
@@ -461,6 +464,7 @@ impl Outputs {
             replication: Some(self.replication).filter(ReplicationCounts::is_told),
             delta: self.delta_path,
             manifests: self.manifests,
+            indexes: pair.primary.indexes(),
             unattributed_because: None,
             logs: primary.log.clone().zip(dr.log.clone()).map(|(primary, dr)| SideLogs { primary, dr }),
             body_bytes: body_bytes_read(pair),

@@ -53,6 +53,9 @@ pub struct PlanCounts {
     pub accepted: u64,
     /// Bytes that are written.
     pub bytes: u64,
+    /// DynamoDB write units of the steps, by the size of each item: one for each begun KiB.
+    #[serde(default)]
+    pub write_units: u64,
 }
 
 impl PlanCounts {
@@ -63,6 +66,7 @@ impl PlanCounts {
             Change::Update => self.updates += 1,
             Change::Delete => self.deletes += 1,
         }
+        self.write_units += bytes.div_ceil(1024).max(1);
         if change != Change::Delete {
             self.bytes += bytes;
         }
@@ -106,6 +110,16 @@ pub fn limit_reasons(counts: &PlanCounts, policy: &PolicyProfile, allowed: &Allo
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_step_takes_a_unit_for_each_begun_kibibyte_deletes_too() {
+        let mut counts = PlanCounts::default();
+        counts.add(Change::Insert, 1_025);
+        counts.add(Change::Update, 1_024);
+        counts.add(Change::Delete, 3_000);
+        counts.add(Change::Delete, 0);
+        assert_eq!((counts.write_units, counts.bytes), (2 + 1 + 3 + 1, 2_049));
+    }
 
     fn reasons(counts: PlanCounts, allowed: Allowances) -> usize {
         limit_reasons(&counts, &PolicyProfile::default(), &allowed).len()

@@ -49,7 +49,7 @@ pub struct ReplaySummary {
     /// What the guarded writes could not check, checked afterwards.
     pub findings: Vec<Finding>,
     /// What the requests to both sides took, where the services tell.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Spent::is_nothing")]
     pub spent: Spent,
 }
 

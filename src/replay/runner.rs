@@ -136,7 +136,7 @@ async fn retry_blocked(
 }
 
 /// Waits before parked steps are tried again; they are left open for the next run when none moved for long.
-async fn wait_for_parked(context: &Context<'_>, waits: u32) -> Result<(), ReplayError> {
+pub(super) async fn wait_for_parked(context: &Context<'_>, waits: u32) -> Result<(), ReplayError> {
     if waits > PARKED_WAITS_MAX {
         let what = "what is left goes where no more writes are taken for now; what was written stays";
         let source = StoreError::new(ErrorKind::Throttled, what);

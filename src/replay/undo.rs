@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use super::runner::wait_for_parked;
 use super::{Context, ReplayError, decode_image, found_image, is_what};
 use crate::compare::TaskUnderWay;
 use crate::journal::{Event, PriorImage};
@@ -64,7 +65,14 @@ pub async fn undo_store(context: &Context<'_>) -> Result<UndoSummary, ReplayErro
 }
 
 /// A prior image that another item stands in the way of, and why.
-type Blocked = (PriorImage, String);
+type Blocked = (PriorImage, String, Waits);
+
+/// Whether a prior image only waits for its place to take writes again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Waits {
+    No,
+    Yes,
+}
 
 /// Blocked items may stand in each other's way: they are tried together until none moves any more.
 async fn retry_blocked(
@@ -72,14 +80,20 @@ async fn retry_blocked(
     mut blocked: Vec<Blocked>,
     summary: &mut UndoSummary,
 ) -> Result<(), ReplayError> {
+    let mut waits = 0;
     while !blocked.is_empty() {
         let mut left = Vec::new();
         for together in blocked.chunks(BLOCKED_AT_ONCE) {
-            let priors: Vec<PriorImage> = together.iter().map(|(prior, _)| prior.clone()).collect();
+            let priors: Vec<PriorImage> = together.iter().map(|(prior, _, _)| prior.clone()).collect();
             left.extend(undo_batch(context, &priors, summary).await?);
         }
-        if left.len() == blocked.len() {
+        let moved = left.len() < blocked.len();
+        if !moved && left.iter().all(|(_, _, waits)| *waits == Waits::No) {
             return refuse_blocked(context, &left, summary);
+        }
+        waits = if moved { 0 } else { waits + 1 };
+        if waits > 0 {
+            wait_for_parked(context, waits).await?;
         }
         blocked = left;
     }
@@ -88,7 +102,7 @@ async fn retry_blocked(
 
 fn refuse_blocked(context: &Context<'_>, blocked: &[Blocked], summary: &mut UndoSummary) -> Result<(), ReplayError> {
     let mut events = Vec::new();
-    for (prior, reason) in blocked {
+    for (prior, reason, _) in blocked {
         refuse(summary, &mut events, &context.pair.id, &prior.key, reason);
     }
     Ok(context.journal.append(&events)?)
@@ -134,7 +148,8 @@ async fn undo_batch(
                 refuse(summary, &mut events, store, &keys[at], &reason);
                 kept.extend(found_image(found).map(|found| (store.clone(), keys[at].clone(), found)));
             }
-            Outcome::Blocked { reason } | Outcome::Parked { reason } => blocked.push((priors[at].clone(), reason)),
+            Outcome::Blocked { reason } => blocked.push((priors[at].clone(), reason, Waits::No)),
+            Outcome::Parked { reason } => blocked.push((priors[at].clone(), reason, Waits::Yes)),
         }
     }
     context.journal.undone(&undone, &kept, &events)?;

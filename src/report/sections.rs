@@ -135,6 +135,15 @@ fn replay_findings(text: &mut String, state: &SessionState) {
         for finding in &pass.run.findings {
             line(text, format!("- {}: {}", plain(&finding.subject), plain(&finding.what)));
         }
+        let (spent, forecast) = (&pass.run.spent, &pass.forecast);
+        if !spent.is_nothing() {
+            let [writes, reads] = [spent.write_units, spent.read_units].map(number);
+            let [writes_forecast, reads_forecast] = [forecast.write_units, forecast.read_units].map(number);
+            let took = format!(
+                "took {writes} write units (forecast {writes_forecast}) and {reads} read units ({reads_forecast})"
+            );
+            line(text, format!("- {}: {took}, {}", plain(&pass.store.0), count(spent.throttled, "throttled write")));
+        }
         let raised = pass.run.counters.len() as u64;
         if raised > 0 {
             line(text, format!("- {}: {} of the primary raised", plain(&pass.store.0), count(raised, "counter")));

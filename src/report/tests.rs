@@ -80,6 +80,7 @@ impl Story {
             store,
             run: ReplaySummary { applied: done, refused, ..ReplaySummary::default() },
             steps: BTreeMap::from([(StepState::Done, done), (StepState::Refused, refused)]),
+            forecast: Default::default(),
         };
         let summary = serde_json::to_value(vec![replay]).unwrap();
         self.then(Event::Replayed { plan: PLAN_ID, summary }).ended("replay --apply", if refused > 0 { 3 } else { 0 })
@@ -175,6 +176,7 @@ fn comparison(differing: u64, until: Timestamp) -> Comparison {
         forecast: None,
         delta: ".failback/shop/delta/diff-orders.ndjson".into(),
         manifests: ".failback/shop/manifests/diff/orders".into(),
+        indexes: 0,
         unattributed_because: None,
         logs: None,
         not_checked: vec!["items that expired while they were read".into()],

@@ -2,7 +2,7 @@
 
 use super::{
     CheckOutcome, CheckpointOutcome, CutoverOutcome, DecideOutcome, DiffOutcome, PlanOutcome, ReplayOutcome,
-    UndoOutcome, UndoneOutcome, VerifyOutcome,
+    SampleOutcome, UndoOutcome, UndoneOutcome, VerifyOutcome,
 };
 use crate::cutover::CutoverEnd;
 use crate::store::Level;
@@ -49,6 +49,13 @@ impl Exits for CheckOutcome {
 impl Exits for DiffOutcome {
     fn exit(&self) -> Exit {
         if self.at_parity() { Exit::Done } else { Exit::Differs }
+    }
+}
+
+/// A sample never says that the sides are the same: what was not looked at is not known.
+impl Exits for SampleOutcome {
+    fn exit(&self) -> Exit {
+        if self.differs() { Exit::Differs } else { Exit::Incomplete }
     }
 }
 

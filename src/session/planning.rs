@@ -14,7 +14,7 @@ use crate::compare::{CompareError, Comparison};
 use crate::diff::DeltaLine;
 use crate::journal::{Journal, PlanWriter, StepRow, StepState};
 use crate::model::{Digest, Identity, Side, StoreId, StoreKind, Verdict};
-use crate::plan::{Decision, Forecast, Kept, PlanCounts, Step, decide, forecast, limit_reasons};
+use crate::plan::{Decision, Forecast, Kept, PlanCounts, Shuffle, Step, decide, forecast, limit_reasons};
 use crate::profile::{ConflictPolicy, ReadScope, StoreProfile};
 
 /// Why the base may be of another instant than Tb, and what it would then say of an item that one side changed.
@@ -180,10 +180,14 @@ impl Session {
             Ok(())
         })?;
         let limits = limit_reasons(&counts, &profile.policy, &self.allowances());
+        let mut order = StepOrder::of(comparison);
         for_each_line(&comparison.delta, |line| {
             let (decision, by) = self.decide_line(profile, &line, doubt.as_ref(), (decided, writer))?;
             match decision {
-                Decision::FollowDr if limits.is_empty() => write_step(&line, comparison, writer, hasher),
+                Decision::FollowDr if limits.is_empty() => match order.push(step_of(&line, comparison)?) {
+                    Some(step) => write_step(step, writer, hasher),
+                    None => Ok(()),
+                },
                 Decision::FollowDr => write_kept(&Kept::new(&line, limits.join("; ")), true, writer),
                 Decision::Hold(reason) => write_kept(&Kept::new(&line, reason), true, writer),
                 Decision::Accept(reason) => {
@@ -191,6 +195,9 @@ impl Session {
                 }
             }
         })?;
+        while let Some(step) = order.next() {
+            write_step(step, writer, hasher)?;
+        }
         if !limits.is_empty() {
             let PlanCounts { held, primary_items, dr_items, accepted, .. } = counts;
             counts =
@@ -201,7 +208,7 @@ impl Session {
             kind: comparison.kind,
             primary: comparison.primary.identity.clone(),
             dr: comparison.dr.identity.clone(),
-            forecast: forecast(comparison.kind, &counts, profile.limits.writes_per_second)
+            forecast: forecast(comparison.kind, &counts, comparison.indexes, profile.limits.writes_per_second)
                 .with_bodies(comparison.body_bytes),
             counts,
             limits,
@@ -356,14 +363,48 @@ pub(super) fn summary_of(summary: &serde_json::Value, folder: &Path) -> Result<P
     })
 }
 
-fn write_step(
-    line: &DeltaLine,
-    comparison: &Comparison,
-    writer: &mut PlanWriter<'_>,
-    hasher: &mut blake3::Hasher,
-) -> Result<()> {
+/// The order in which a store's steps are written: as they come, or shuffled where neighbouring keys would meet one
+/// partition.
+enum StepOrder {
+    AsRead,
+    Shuffled(Box<Shuffle>),
+}
+
+impl StepOrder {
+    /// The same data gives the same order.
+    fn of(comparison: &Comparison) -> StepOrder {
+        match comparison.kind {
+            StoreKind::DynamoDb => {
+                let mut seed = blake3::Hasher::new();
+                seed.update(comparison.store.0.as_bytes());
+                seed.update(comparison.primary.root.as_bytes()).update(comparison.dr.root.as_bytes());
+                StepOrder::Shuffled(Box::new(Shuffle::new(seed.finalize().into())))
+            }
+            StoreKind::S3 | StoreKind::Postgres | StoreKind::Memory => StepOrder::AsRead,
+        }
+    }
+
+    fn push(&mut self, step: Step) -> Option<Step> {
+        match self {
+            StepOrder::AsRead => Some(step),
+            StepOrder::Shuffled(shuffle) => shuffle.push(step),
+        }
+    }
+
+    fn next(&mut self) -> Option<Step> {
+        match self {
+            StepOrder::AsRead => None,
+            StepOrder::Shuffled(shuffle) => shuffle.next(),
+        }
+    }
+}
+
+fn step_of(line: &DeltaLine, comparison: &Comparison) -> Result<Step> {
     let key = line.key().map_err(|error| damaged(&comparison.delta, error))?;
-    let step = Step::follow_dr(line, key);
+    Ok(Step::follow_dr(line, key))
+}
+
+fn write_step(step: Step, writer: &mut PlanWriter<'_>, hasher: &mut blake3::Hasher) -> Result<()> {
     step.digest_into(hasher);
     let Step { store, key, key_json, verdict, change, expected, wanted, phase, bytes } = step;
     writer.step(&StepRow {

@@ -9,6 +9,7 @@ use super::{PlanSummary, Result, Session, SessionError, StorePlan};
 use crate::digest::manifest::{Manifest, ManifestError};
 use crate::journal::{Event, StepState};
 use crate::model::{Digest, Side, StoreId};
+use crate::plan::Forecast;
 use crate::replay::{Context, Mode, ReplaySummary, UndoSummary, replay_store, undo_store};
 use crate::store::{ReadStore, StorePair};
 
@@ -21,6 +22,9 @@ pub struct StoreReplay {
     pub run: ReplaySummary,
     /// The plan's steps by state, over all runs.
     pub steps: BTreeMap<StepState, u64>,
+    /// What the whole plan was forecast to take.
+    #[serde(default)]
+    pub forecast: Forecast,
 }
 
 /// What came of a replay.
@@ -88,7 +92,9 @@ impl Session {
             let counts = self.journal.step_counts(record.number)?;
             let steps = counts.into_iter().filter(|(store, _, _)| *store == pair.id);
             let steps = steps.map(|(_, state, count)| (state, count)).collect();
-            stores.push(StoreReplay { store: pair.id.clone(), run, steps });
+            let planned = summary.stores.iter().find(|planned| planned.store == pair.id);
+            let forecast = planned.map(|planned| planned.forecast).unwrap_or_default();
+            stores.push(StoreReplay { store: pair.id.clone(), run, steps, forecast });
         }
         if mode == Mode::Apply {
             let summary = serde_json::to_value(&stores).expect("a summary has only string keys");

@@ -25,6 +25,11 @@ pub struct Spent {
 }
 
 impl Spent {
+    /// Whether nothing was told.
+    pub fn is_nothing(&self) -> bool {
+        *self == Spent::default()
+    }
+
     /// What was spent since an earlier count of the same store.
     pub fn since(self, earlier: Spent) -> Spent {
         self.with(earlier, u64::saturating_sub)

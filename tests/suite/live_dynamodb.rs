@@ -135,3 +135,35 @@ async fn with_a_writer_that_never_stops_no_verdict_is_wrong_and_nothing_newer_is
     assert_eq!(primary["a/50"]["value"].as_s().expect("text"), "before the passes");
     assert_eq!(primary["a/51"]["value"].as_s().expect("text"), "behind the back");
 }
+
+#[tokio::test]
+async fn a_sample_tells_differences_with_its_confidence_and_is_never_parity() {
+    let Some(regions) = Regions::start().await else { return };
+    let home = Home::new();
+    for at in 0..60 {
+        regions.put(PRIMARY, reading("a", at, "same")).await;
+        regions.put(DR, reading("a", at, "same")).await;
+    }
+    let [primary, dr] = TABLE;
+    home.write(
+        "p.toml",
+        &format!(
+            "name = \"p\"\n{}[[store]]\nname = \"sensors\"\nkind = \"dynamodb\"\nprimary = {{ table = \"{primary}\" }}\n\
+             dr = {{ table = \"{dr}\" }}\n",
+            regions.sides()
+        ),
+    );
+    let alike = home.run("diff p.toml --sample 100% --json").exits(4).json();
+    assert_eq!((&alike["parity"], &alike["stores"][0]["looked_at"]), (&Json::from(false), &Json::from(60)));
+    assert_eq!(alike["stores"][0]["differing_at_most"], 0.05, "the rule of three");
+    home.run("diff p.toml --sample 100%").exits(4).prints("no difference was seen, which is no parity");
+    regions.put(DR, reading("a", 1, "changed")).await;
+    regions.put(DR, reading("a", 100, "new")).await;
+    regions.delete(DR, "a", 2).await;
+    let seen = home.run("diff p.toml --sample 100% --json").exits(1).json();
+    let counts = ["changed", "only_dr", "only_primary", "looked_at"].map(|name| seen["stores"][0][name].clone());
+    assert_eq!(counts, [1, 1, 1, 61].map(Json::from));
+    home.run("diff p.toml --sample 0%").exits(2).says("not a share");
+    let some = home.run("diff p.toml --sample 5% --json").json();
+    assert_eq!(some["stores"][0]["segments_read"], 10);
+}

@@ -42,6 +42,7 @@ mod shim;
 mod small;
 mod streams;
 mod terminal;
+mod throttling;
 mod truth;
 mod twisted;
 mod wire;

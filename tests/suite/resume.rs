@@ -236,6 +236,23 @@ async fn what_a_refused_write_found_is_kept() {
 }
 
 #[tokio::test]
+async fn what_is_parked_is_written_when_the_rest_is_done() {
+    let diff = Diff::make().await;
+    let outage = Outage::new(&diff).await;
+    let plan = outage.plan();
+    let wanted = outage.wanted();
+    let noted = Arc::new(Twisted { inner: outage.world.primary_store(), twist: Twist::Noted(outage.written.clone()) });
+    let times = Arc::new(std::sync::Mutex::new(3));
+    let parking = Twisted { inner: noted, twist: Twist::Parks(key(200), times.clone()) };
+    let pair = outage.world.faulty(Arc::new(parking), &Faults::new(), &Faults::new());
+    let summary = outage.replay(plan, &pair).await.expect("a replay");
+    assert_eq!((summary.applied, summary.refused, *times.lock().expect("unharmed")), (STEPS, 0, 0));
+    assert_eq!(outage.primary(), wanted);
+    outage.assert_each_once();
+    assert_eq!(outage.written.lock().expect("unharmed").last(), Some(&key(200)));
+}
+
+#[tokio::test]
 async fn a_replay_that_dies_anywhere_is_resumed_and_taken_back() {
     let diff = Diff::make().await;
     let (replay, _) = blows(&diff).await;

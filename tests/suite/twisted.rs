@@ -34,6 +34,8 @@ pub enum Twist {
     ReversesItems,
     /// Somebody else writes an item just before it is written.
     IsBeaten(MemoryTable, Value, Value),
+    /// One key's place takes no writes, so many times.
+    Parks(Key, Arc<Mutex<u32>>),
     /// Brings counters to any value.
     LowersCounters(MemoryTable),
 }
@@ -172,6 +174,22 @@ impl WriteStore for Twisted {
                 let written = writes.iter().zip(&outcomes).filter(|(_, outcome)| **outcome == Outcome::Applied);
                 let mut notes = notes.lock().expect("unharmed");
                 notes.extend(written.map(|(write, _)| write.key.clone()));
+                Ok(outcomes)
+            }
+            Twist::Parks(key, times) => {
+                let parks = writes.iter().any(|write| write.key == key) && {
+                    let mut times = times.lock().expect("unharmed");
+                    let parks = *times > 0;
+                    *times = times.saturating_sub(1);
+                    parks
+                };
+                let mut outcomes = Vec::new();
+                for write in writes {
+                    match parks && write.key == key {
+                        true => outcomes.push(Outcome::Parked { reason: "by script".into() }),
+                        false => outcomes.extend(self.inner.apply(&[*write]).await?),
+                    }
+                }
                 Ok(outcomes)
             }
             Twist::IsBeaten(table, key, contents) => {

@@ -7,7 +7,7 @@ use serde_json::json;
 use super::{Ended, open, print, recorded};
 use crate::cli::args::Global;
 use crate::cli::output;
-use crate::session::{Action, DiffOutcome};
+use crate::session::{Action, DiffOutcome, SampleOutcome};
 
 pub async fn run(profile: &Path, global: &Global) -> Ended {
     let session = open(profile, global, Default::default(), Default::default())?;
@@ -24,6 +24,47 @@ pub async fn run(profile: &Path, global: &Global) -> Ended {
         || text(&outcome),
     )?;
     Ok(exit)
+}
+
+/// A quick look at a part of both sides.
+pub async fn sample(profile: &Path, percent: f64, global: &Global) -> Ended {
+    let session = open(profile, global, Default::default(), Default::default())?;
+    let work = async { Ok(session.sample(percent).await?) };
+    let (outcome, exit) = recorded(&session, Action::Diff, work).await?;
+    print(
+        global,
+        || {
+            json!({
+                "format": 1, "command": "diff", "profile": session.profile().name, "parity": false,
+                "sample": outcome.percent, "stores": outcome.stores,
+            })
+        },
+        || sample_text(&outcome),
+    )?;
+    Ok(exit)
+}
+
+fn sample_text(outcome: &SampleOutcome) -> String {
+    let header = ["store", "segments", "looked at", "changed", "only dr", "only primary", "differ at most"];
+    let rows: Vec<Vec<String>> = outcome
+        .stores
+        .iter()
+        .map(|seen| {
+            let mut row = vec![seen.store.to_string(), format!("{} of {}", seen.segments_read, seen.segments)];
+            row.extend([seen.looked_at, seen.changed, seen.only_dr, seen.only_primary].map(output::number));
+            row.push(format!("{:.3}%", seen.differing_at_most * 100.0));
+            row
+        })
+        .collect();
+    let mut text = output::table(&header, &rows);
+    text += "a sample of segments: \"differ at most\" holds with 95% confidence, as far as items that differ do not share \
+             a partition key\n";
+    text += if outcome.differs() {
+        "the sides differ; next: failback diff, which reads everything\n"
+    } else {
+        "no difference was seen, which is no parity: what was not looked at is not known; next: failback diff\n"
+    };
+    text
 }
 
 pub fn text(outcome: &DiffOutcome) -> String {

@@ -40,7 +40,8 @@ pub async fn run(arguments: Arguments) -> Ended {
     match command {
         Command::Init(arguments) => init::run(arguments, &global).await,
         Command::Check { profile } => check::run(&profile, &global).await,
-        Command::Diff { profile } => diff::run(&profile, &global).await,
+        Command::Diff { profile, sample: None } => diff::run(&profile, &global).await,
+        Command::Diff { profile, sample: Some(percent) } => diff::sample(&profile, percent, &global).await,
         Command::Plan { profile, rescan, allow, decisions } => {
             plan::run(&profile, rescan, (allow.into(), decisions.as_deref()), &global).await
         }

@@ -70,6 +70,7 @@ pub fn text(outcome: &ReplayOutcome) -> String {
         })
         .collect();
     let mut text = output::table(&header, &rows);
+    outcome.stores.iter().for_each(|store| text += &output::spent(&store.store, &store.run.spent, &store.forecast));
     outcome.stores.iter().for_each(|store| text += &output::findings(&store.run.findings));
     if outcome.refused() > 0 {
         text += "refused: the primary changed since the plan, or would not take it; failback report lists them\n";
