@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex};
 
 use failback::digest::key_of;
 use failback::model::{Item, Key, Side, StoreId, Value};
-use failback::profile::BucketProfile;
+use failback::profile::{BucketProfile, ObjectLockProfile};
 use failback::store::s3::{S3Store, replication_of};
 use failback::store::{BodySource, Depth, ErrorKind, Expected, GuardedWrite, Outcome, ReadStore, Wanted, WriteStore};
 use md5::{Digest, Md5};
@@ -66,16 +66,24 @@ struct Object {
     content: u64,
     parts: Vec<u64>,
     headers: Vec<(String, String)>,
-    is_single: bool,
+    etag: String,
 }
 
 impl Object {
     fn in_parts(content: u64, parts: &[u64]) -> Object {
-        Object { content, parts: parts.to_vec(), headers: Vec::new(), is_single: false }
+        let mut start = 0;
+        let mut whole = Md5::new();
+        for part in parts {
+            whole.update(part_md5(content, start, *part));
+            start += part;
+        }
+        let etag = format!("\"{}-{}\"", hex::encode(whole.finalize()), parts.len());
+        Object { content, parts: parts.to_vec(), headers: Vec::new(), etag }
     }
 
     fn single(content: u64, size: u64) -> Object {
-        Object { is_single: true, ..Object::in_parts(content, &[size]) }
+        let etag = format!("\"{}\"", hex::encode(part_md5(content, 0, size)));
+        Object { content, parts: vec![size], headers: Vec::new(), etag }
     }
 
     fn with(mut self, name: &str, value: &str) -> Object {
@@ -85,19 +93,6 @@ impl Object {
 
     fn size(&self) -> u64 {
         self.parts.iter().sum()
-    }
-
-    fn etag(&self) -> String {
-        let mut start = 0;
-        let mut whole = Md5::new();
-        for part in &self.parts {
-            whole.update(part_md5(self.content, start, *part));
-            start += part;
-        }
-        match self.is_single {
-            true => format!("\"{}\"", hex::encode(part_md5(self.content, 0, self.size()))),
-            false => format!("\"{}-{}\"", hex::encode(whole.finalize()), self.parts.len()),
-        }
     }
 }
 
@@ -126,6 +121,8 @@ struct State {
     uploads: HashMap<String, Parts>,
     log: Vec<Request>,
     aborted: Vec<String>,
+    /// Whether the bucket at home has Object Lock.
+    locks: bool,
     /// What is answered instead, by the operation's word, in turn.
     instead: HashMap<&'static str, Vec<Reply>>,
 }
@@ -282,6 +279,13 @@ fn answer(state: &mut State, request: &Request) -> Reply {
             Reply::of(200, format!("<{root}><UploadId>{id}</UploadId></{root}>"))
         }
         "copy-part" => copy_part(state, request, &upload_id),
+        "put" => {
+            let content = u64::from(request.body.first().copied().unwrap_or(0));
+            let object = Object::single(content, request.body.len() as u64);
+            let etag = object.etag.clone();
+            state.objects.insert(request.path.clone(), object);
+            Reply::of(200, "").with("etag", etag)
+        }
         "part" => {
             let number: u32 = request.query["partNumber"].parse().expect("a number");
             let content = u64::from(request.body.first().copied().unwrap_or(0));
@@ -296,7 +300,7 @@ fn answer(state: &mut State, request: &Request) -> Reply {
             let Some(parts) = state.uploads.remove(&upload_id) else { return Reply::error(404, "NoSuchUpload") };
             let sizes: Vec<u64> = parts.values().map(|(_, _, length)| *length).collect();
             let object = Object::in_parts(parts[&1].0, &sizes);
-            let etag = object.etag();
+            let etag = object.etag.clone();
             state.objects.insert(request.path.clone(), object);
             let root = "CompleteMultipartUploadResult";
             Reply::of(200, format!("<{root}><ETag>{}</ETag></{root}>", etag.replace('"', "&quot;")))
@@ -317,6 +321,10 @@ fn listing(state: &State, request: &Request) -> Reply {
         let rule = "<Rule><ObjectOwnership>BucketOwnerEnforced</ObjectOwnership></Rule>";
         return Reply::of(200, format!("<OwnershipControls>{rule}</OwnershipControls>"));
     }
+    if request.asks("object-lock") && state.locks {
+        let root = "ObjectLockConfiguration";
+        return Reply::of(200, format!("<{root}><ObjectLockEnabled>Enabled</ObjectLockEnabled></{root}>"));
+    }
     if !request.asks("list-type") {
         return Reply::error(404, "NoSuchConfiguration");
     }
@@ -328,7 +336,7 @@ fn listing(state: &State, request: &Request) -> Reply {
         let Some(key) = path.strip_prefix(&format!("{bucket}/")).filter(|key| key.starts_with(&prefix)) else {
             continue;
         };
-        let etag = object.etag().replace('"', "&quot;");
+        let etag = object.etag.clone().replace('"', "&quot;");
         contents += &format!(
             "<Contents><Key>{key}</Key><LastModified>2026-11-20T00:00:00.000Z</LastModified><ETag>{etag}</ETag>\
              <Size>{}</Size><StorageClass>STANDARD</StorageClass></Contents>",
@@ -340,13 +348,13 @@ fn listing(state: &State, request: &Request) -> Reply {
 
 fn read(state: &State, request: &Request) -> Reply {
     let Some(object) = state.objects.get(&request.path) else { return Reply::error(404, "NoSuchKey") };
-    if request.headers.get("if-match").is_some_and(|etag| *etag != object.etag()) {
+    if request.headers.get("if-match").is_some_and(|etag| *etag != object.etag) {
         return Reply::error(412, "PreconditionFailed");
     }
     if object.headers.iter().any(|(name, _)| name == "customer-key") {
         return Reply::error(400, "InvalidRequest");
     }
-    let mut reply = Reply::of(200, "").with("etag", object.etag()).with("x-amz-tagging-count", 0);
+    let mut reply = Reply::of(200, "").with("etag", object.etag.clone()).with("x-amz-tagging-count", 0);
     reply = reply.with("last-modified", "Fri, 20 Nov 2026 00:00:00 GMT");
     for (name, value) in &object.headers {
         reply = reply.with(name, value);
@@ -375,7 +383,7 @@ fn copy_part(state: &mut State, request: &Request, upload_id: &str) -> Reply {
     let source = &request.headers["x-amz-copy-source"];
     let source = percent_encoding::percent_decode_str(source).decode_utf8_lossy().into_owned();
     let Some(object) = state.objects.get(&source) else { return Reply::error(404, "NoSuchKey") };
-    if request.headers.get("x-amz-copy-source-if-match") != Some(&object.etag()) {
+    if request.headers.get("x-amz-copy-source-if-match") != Some(&object.etag) {
         return Reply::error(412, "PreconditionFailed");
     }
     let range = request.headers["x-amz-copy-source-range"].strip_prefix("bytes=").expect("a range").to_owned();
@@ -446,14 +454,14 @@ async fn an_error_inside_of_a_200_is_no_success() {
 #[tokio::test]
 async fn what_s3_will_not_copy_is_streamed() {
     let cloud = Cloud::start().await;
-    cloud.put("away/film", Object::in_parts(9, &[8 * MIB, 8 * MIB, 8 * MIB]));
+    cloud.put("away/film", Object::in_parts(9, &[6 * MIB, 6 * MIB, 6 * MIB]));
     cloud.instead("copy-part", || Reply::error(403, "AccessDenied"), 100);
     let (primary, dr) = (cloud.store(Side::Primary, 5).await, cloud.store(Side::Dr, 5).await);
     let item = fetch(&dr, Depth::Evidence).await.expect("an item");
     assert_eq!(insert(&primary, &item, &dr).await.expect("an outcome"), Outcome::Applied);
     assert!(cloud.count("copy-part") > 0 && cloud.bodies_read("away") > 0);
     assert_eq!(cloud.aborted(), 1, "the upload that was not to be");
-    assert_eq!(cloud.object("home/film").map(|object| object.size()), Some(24 * MIB));
+    assert_eq!(cloud.object("home/film").map(|object| object.size()), Some(18 * MIB));
 }
 
 #[tokio::test]
@@ -496,8 +504,8 @@ async fn an_upload_that_a_killed_run_left_is_aborted_by_the_next() {
 async fn one_body_is_read_and_cut_where_the_other_was() {
     let cloud = Cloud::start().await;
     let kms = |object: Object| object.with("x-amz-server-side-encryption", "aws:kms");
-    cloud.put("home/film", Object::in_parts(9, &[5 * MIB, 7 * MIB, 6 * MIB, 3]));
-    cloud.put("away/film", kms(Object::single(9, 18 * MIB + 3)));
+    cloud.put("home/film", Object::in_parts(9, &[5 * MIB, 2 * MIB, 3 * MIB, 3]));
+    cloud.put("away/film", kms(Object::single(9, 10 * MIB + 3)));
     let (primary, dr) = (cloud.store(Side::Primary, 5 * 1024).await, cloud.store(Side::Dr, 5 * 1024).await);
     let ours = fetch(&primary, Depth::Evidence).await.expect("an item");
     let theirs = fetch(&dr, Depth::Evidence).await.expect("an item");
@@ -505,8 +513,8 @@ async fn one_body_is_read_and_cut_where_the_other_was() {
     assert_ne!(ours.digest, theirs.digest);
     let proved = dr.prove_like(&theirs, &ours).await.expect("proved");
     assert_eq!(ours.same_as(&proved), Some(true), "the parts' MD5s are made again");
-    assert_eq!((cloud.bodies_read("home"), cloud.bodies_read("away")), (0, 3), "one side only, in ranges of 8 MiB");
-    cloud.put("away/film", kms(Object::single(8, 18 * MIB + 3)));
+    assert_eq!((cloud.bodies_read("home"), cloud.bodies_read("away")), (0, 2), "one side only, in ranges of 8 MiB");
+    cloud.put("away/film", kms(Object::single(8, 10 * MIB + 3)));
     let other = fetch(&dr, Depth::Evidence).await.expect("an item");
     let proved = dr.prove_like(&other, &ours).await.expect("proved");
     assert_eq!(ours.same_as(&proved), None, "that parts differ proves nothing by itself");
@@ -530,6 +538,41 @@ async fn an_object_under_a_customer_key_is_named_and_never_equal() {
         assert_eq!(ours.same_as(&proved), Some(false));
     }
     assert_eq!(cloud.count("get"), 0);
+}
+
+#[tokio::test]
+async fn retentions_and_legal_holds_are_carried_dropped_or_refused() {
+    let cloud = Cloud::start().await;
+    let locked = Object::single(9, 100)
+        .with("x-amz-object-lock-mode", "COMPLIANCE")
+        .with("x-amz-object-lock-retain-until-date", "2040-01-01T00:00:00Z")
+        .with("x-amz-object-lock-legal-hold", "ON");
+    cloud.put("away/film", locked);
+    let dr = cloud.store(Side::Dr, 5 * 1024).await;
+    let item = fetch(&dr, Depth::Evidence).await.expect("an item");
+    let refused = insert(&cloud.store(Side::Primary, 5 * 1024).await, &item, &dr).await.expect("an outcome");
+    assert!(
+        matches!(&refused, Outcome::Refused { reason, .. } if reason.contains("has no Object Lock")),
+        "{refused:?}"
+    );
+    assert!(cloud.object("home/film").is_none());
+    let profile = BucketProfile { object_lock: ObjectLockProfile::Drop, ..BucketProfile::new("home", "") };
+    let reached = peers::side_on_port(cloud.port, "us-east-1");
+    let dropping = S3Store::connect(StoreId("media".into()), Side::Primary, &reached, &profile, None).await;
+    assert_eq!(insert(&dropping.expect("a store"), &item, &dr).await.expect("an outcome"), Outcome::Applied);
+    let sent = || {
+        let state = cloud.state.lock().expect("no panics");
+        state.log.iter().rfind(|request| operation_of(request) == "put").expect("a write").headers.clone()
+    };
+    assert!(!sent().contains_key("x-amz-object-lock-mode"), "written without");
+    cloud.state.lock().expect("no panics").objects.remove("home/film");
+    cloud.state.lock().expect("no panics").locks = true;
+    let primary = cloud.store(Side::Primary, 5 * 1024).await;
+    assert_eq!(insert(&primary, &item, &dr).await.expect("an outcome"), Outcome::Applied);
+    let headers = sent();
+    assert_eq!(headers["x-amz-object-lock-mode"], "COMPLIANCE");
+    assert!(headers["x-amz-object-lock-retain-until-date"].starts_with("2040-01-01T00:00:00"), "{headers:?}");
+    assert_eq!(headers["x-amz-object-lock-legal-hold"], "ON");
 }
 
 #[tokio::test]

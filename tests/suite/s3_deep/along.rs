@@ -1,12 +1,12 @@
 //! What goes along with an object: encryption, locks, grants, names beyond ASCII; and the rules that would fight.
 
-use aws_sdk_s3::primitives::{ByteStream, DateTime};
+use aws_sdk_s3::primitives::ByteStream;
 use aws_sdk_s3::types::{
     BucketLifecycleConfiguration, EventBridgeConfiguration, ExpirationStatus, LifecycleExpiration, LifecycleRule,
-    LifecycleRuleFilter, NotificationConfiguration, ObjectCannedAcl, ObjectLockLegalHoldStatus, ObjectLockMode,
-    ObjectOwnership, OwnershipControls, OwnershipControlsRule, ServerSideEncryption,
+    LifecycleRuleFilter, NotificationConfiguration, ObjectCannedAcl, ObjectOwnership, OwnershipControls,
+    OwnershipControlsRule, ServerSideEncryption,
 };
-use failback::profile::{BucketProfile, ObjectLockProfile};
+use failback::profile::BucketProfile;
 use failback::store::s3::S3Store;
 use failback::store::{Depth, Expected, GuardedWrite, Outcome, ReadStore, Wanted, WriteStore};
 
@@ -57,41 +57,6 @@ async fn objects_are_encrypted_with_the_key_of_the_primarys_region() {
     assert_eq!(head.server_side_encryption(), Some(&ServerSideEncryption::AwsKms));
     assert!(head.ssekms_key_id().is_some_and(|key| key.contains("key-of-primary")), "{:?}", head.ssekms_key_id());
     assert_eq!(carry(&primary, &dr, "secret").await, Outcome::AlreadyApplied);
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn retentions_and_legal_holds_are_carried_or_refused() {
-    use failback::model::Side;
-    let Some(stage) = Stage::open().await else { return };
-    for (region, bucket) in [(&stage.home, "locked-home"), (&stage.away, "locked-away")] {
-        let mut request = region.client.create_bucket().bucket(bucket).object_lock_enabled_for_bucket(true);
-        if bucket == "locked-away" {
-            let place = aws_sdk_s3::types::CreateBucketConfiguration::builder();
-            let place = place.location_constraint(aws_sdk_s3::types::BucketLocationConstraint::UsWest2).build();
-            request = request.create_bucket_configuration(place);
-        }
-        request.send().await.expect("a bucket");
-    }
-    let until = DateTime::from_secs(4_000_000_000);
-    let request = stage.away.client.put_object().bucket("locked-away").key("k").body(ByteStream::from_static(b"x"));
-    let request = request.object_lock_mode(ObjectLockMode::Governance).object_lock_retain_until_date(until);
-    request.object_lock_legal_hold_status(ObjectLockLegalHoldStatus::On).send().await.expect("an object");
-    let dr = store(&stage.away, Side::Dr, BucketProfile::new("locked-away", "")).await;
-    let told = dr.fetch(&[key("k")], Depth::Evidence).await.expect("a fetch").remove(0).expect("there");
-    let told = told.contents.get("carried").and_then(|carried| carried.get("lock-mode").cloned());
-    if told.is_none() {
-        // This server keeps locks and does not tell of them on HEAD: what AWS tells is tested by itself.
-        return;
-    }
-    let plain = store(&stage.home, Side::Primary, BucketProfile::new(HOME, "")).await;
-    assert!(reason(&carry(&plain, &dr, "k").await).contains("Object Lock"));
-    let drop = BucketProfile { object_lock: ObjectLockProfile::Drop, ..BucketProfile::new(HOME, "") };
-    assert_eq!(carry(&store(&stage.home, Side::Primary, drop).await, &dr, "k").await, Outcome::Applied);
-    let primary = store(&stage.home, Side::Primary, BucketProfile::new("locked-home", "")).await;
-    assert_eq!(carry(&primary, &dr, "k").await, Outcome::Applied);
-    let retention = stage.home.client.get_object_retention().bucket("locked-home").key("k").send().await;
-    let retention = retention.expect("told").retention.expect("a retention");
-    assert_eq!(retention.retain_until_date().map(DateTime::secs), Some(until.secs()));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

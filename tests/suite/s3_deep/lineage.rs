@@ -58,7 +58,7 @@ async fn uploads_and_deletes_that_never_reached_dr_are_stranded() {
     assert_eq!(delta["erased"]["replication"]["dr"], "REPLICA");
     let plan = stage.run("plan p.toml --allow-everything --json").exits(3).json();
     assert_eq!(plan["held"], 2, "the conflict and the erased: {plan}");
-    stage.run("replay p.toml --apply --yes --json").exits(0);
+    stage.run("replay p.toml --apply --yes --json").exits(3);
     assert_eq!(stage.home.body(HOME, "late").await, "late", "a stranded upload is kept");
     assert_eq!(stage.home.body(HOME, "late-and-dr").await, "late", "a conflict is left alone");
     assert_eq!(stage.home.body(HOME, "changed-in-dr").await, "by dr");
@@ -103,7 +103,7 @@ async fn an_upload_that_never_arrived_is_not_overwritten_on_dr_wins() {
     stage.profile(None, "policy = { unattributed = \"dr-wins\" }", ["", ""]);
     let plan = stage.run("plan p.toml --allow-everything --json").exits(3).json();
     assert_eq!(plan["held"], 1, "{plan}");
-    stage.run("replay p.toml --apply --yes --json").exits(0);
+    stage.run("replay p.toml --apply --yes --json").exits(3);
     assert_eq!(stage.home.body(HOME, "k").await, "newer");
     // A person may say so.
     stage.run("decide p.toml --all --choice dr --yes").exits(0);
