@@ -1,8 +1,10 @@
 //! Buckets of leaves and the roots over them.
 
+use std::sync::Arc;
+
 use super::BUCKETS;
-use super::rows::{LeafRef, RowIter, Rows};
-use super::sort::in_key_order;
+use super::rows::{LeafRef, Rows};
+use super::sort::{KeyOrder, in_key_order};
 use crate::model::{Digest, Key, Leaf};
 
 const BUCKET_DOMAIN: &[u8] = b"failback bucket 1\0";
@@ -22,9 +24,12 @@ pub fn bucket_of(key: &Key) -> usize {
 }
 
 /// The leaves of one bucket in key order, each key once.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default)]
 pub struct Bucket {
-    rows: Rows,
+    /// Records as they were read; they stay where they are.
+    rows: Arc<Rows>,
+    /// Where the record of each leaf begins, in key order.
+    order: Vec<usize>,
     restless: Vec<Key>,
 }
 
@@ -33,42 +38,43 @@ impl Bucket {
     pub fn from_leaves(leaves: &[Leaf]) -> Bucket {
         let mut rows = Rows::default();
         leaves.iter().for_each(|leaf| rows.push(leaf));
-        Bucket::from_rows(&rows)
+        Bucket::from_rows(Arc::new(rows))
     }
 
     /// The same from records in the order in which they were read.
-    pub(super) fn from_rows(rows: &Rows) -> Bucket {
-        let mut bucket = Bucket { rows: Rows::with_capacity(rows.as_bytes().len()), restless: Vec::new() };
-        let mut last: Option<LeafRef<'_>> = None;
-        for place in in_key_order(rows) {
-            let row = rows.at(place);
-            match last.filter(|last| last.key() == row.key()) {
-                Some(last) => {
-                    if !last.same_digest(&row) && bucket.restless.last().is_none_or(|key| key.as_bytes() != row.key()) {
-                        bucket.restless.push(Key::from_canonical(row.key()));
-                    }
-                    bucket.rows.replace_last(row);
-                }
-                None => bucket.rows.push_row(row),
-            }
-            last = Some(row);
+    pub(super) fn from_rows(rows: Arc<Rows>) -> Bucket {
+        let KeyOrder { places: mut order, may_repeat } = in_key_order(&rows);
+        let mut restless: Vec<Key> = Vec::new();
+        if !may_repeat {
+            return Bucket { rows, order, restless };
         }
-        bucket
+        order.dedup_by(|later, kept| {
+            let (row, last) = (rows.at(*later), rows.at(*kept));
+            if row.key() != last.key() {
+                return false;
+            }
+            if !last.same_digest(&row) && restless.last().is_none_or(|key| key.as_bytes() != row.key()) {
+                restless.push(Key::from_canonical(row.key()));
+            }
+            *kept = *later;
+            true
+        });
+        Bucket { rows, order, restless }
     }
 
     /// The leaves, by key.
-    pub fn iter(&self) -> RowIter<'_> {
-        self.rows.iter()
+    pub fn iter(&self) -> impl Iterator<Item = LeafRef<'_>> {
+        self.order.iter().map(|place| self.rows.at(*place))
     }
 
     /// Number of leaves.
     pub fn len(&self) -> usize {
-        self.rows.len()
+        self.order.len()
     }
 
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
-        self.rows.is_empty()
+        self.order.is_empty()
     }
 
     /// The leaves by themselves, by key.
@@ -94,7 +100,7 @@ impl Bucket {
             return;
         }
         let mut rows = Rows::with_capacity(self.rows.as_bytes().len());
-        for row in self.rows.iter() {
+        for row in self.iter() {
             let mut is_replaced = false;
             while let Some((key, leaf)) = patches.next_if(|(key, _)| key.as_bytes() <= row.key()) {
                 is_replaced |= key.as_bytes() == row.key();
@@ -105,7 +111,8 @@ impl Bucket {
             }
         }
         patches.filter_map(|(_, leaf)| leaf).for_each(|leaf| rows.push(leaf));
-        self.rows = rows;
+        self.order = rows.places().collect();
+        self.rows = Arc::new(rows);
     }
 
     /// The root of this bucket, as of [`bucket_root`].

@@ -16,7 +16,7 @@ mod sort;
 pub use bucket::{Bucket, bucket_of, bucket_root, key_hash, root_of};
 pub use encoding::{DecodeError, decode, encode, encode_into, item_digest, key_of, key_value};
 pub use key_json::{key_json, key_text, value_json};
-pub use rows::{LeafRef, RowIter};
+pub use rows::LeafRef;
 pub use sink::{Buckets, LeafSink, SinkError};
 
 /// Version of the canonical encoding and of the way roots are made; named in manifests and certificates.

@@ -144,12 +144,6 @@ impl Rows {
         self.count += 1;
     }
 
-    /// Puts a record in the place of the last one, which has the same key.
-    pub(super) fn replace_last(&mut self, row: LeafRef<'_>) {
-        let start = self.bytes.len() - row.record.len();
-        self.bytes[start..].copy_from_slice(row.record);
-    }
-
     /// Adds all records of another.
     pub(super) fn append(&mut self, other: &Rows) {
         self.bytes.extend_from_slice(&other.bytes);
@@ -162,17 +156,20 @@ impl Rows {
         LeafRef { record: &self.bytes[at..at + KEY_AT + length] }
     }
 
-    /// The records in their order, each with its place.
-    pub(super) fn iter(&self) -> RowIter<'_> {
-        RowIter { rows: self, at: 0 }
+    /// Where each record begins.
+    pub(super) fn places(&self) -> impl Iterator<Item = usize> {
+        let mut next = 0;
+        std::iter::from_fn(move || {
+            let place = next;
+            (place < self.bytes.len()).then(|| {
+                next += self.at(place).record.len();
+                place
+            })
+        })
     }
 
     pub(super) fn len(&self) -> usize {
         self.count
-    }
-
-    pub(super) fn is_empty(&self) -> bool {
-        self.count == 0
     }
 
     /// The records as they are written to a file.
@@ -184,33 +181,6 @@ impl Rows {
     pub(super) fn clear(&mut self) {
         self.bytes.clear();
         self.count = 0;
-    }
-}
-
-/// Records in their order.
-#[derive(Debug, Clone)]
-pub struct RowIter<'a> {
-    rows: &'a Rows,
-    at: usize,
-}
-
-impl<'a> RowIter<'a> {
-    /// Where the next record begins.
-    pub(super) fn place(&self) -> usize {
-        self.at
-    }
-}
-
-impl<'a> Iterator for RowIter<'a> {
-    type Item = LeafRef<'a>;
-
-    fn next(&mut self) -> Option<LeafRef<'a>> {
-        if self.at == self.rows.bytes.len() {
-            return None;
-        }
-        let row = self.rows.at(self.at);
-        self.at += row.record.len();
-        Some(row)
     }
 }
 

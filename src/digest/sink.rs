@@ -3,11 +3,15 @@
 use std::fs::OpenOptions;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use super::bucket::{Bucket, bucket_of};
 use super::rows::Rows;
 use super::{BUCKETS, CANONICAL_FORMAT};
 use crate::model::Leaf;
+
+/// What the place of one leaf takes while a bucket is sorted.
+const PLACE_BYTES: usize = 24;
 
 /// Spilling failed, for example because the disk is full.
 #[derive(Debug, thiserror::Error)]
@@ -58,9 +62,9 @@ impl LeafSink {
     ///
     /// [`SinkError::Write`] when spilling fails; the sink must then be dropped, for leaves may be missing.
     pub fn push(&mut self, leaves: Vec<Leaf>) -> Result<(), SinkError> {
-        for leaf in leaves {
+        for leaf in &leaves {
             let index = bucket_of(&leaf.key);
-            self.buckets[index].push_within(self.bucket_bytes_max, &leaf);
+            self.buckets[index].push_within(self.bucket_bytes_max, leaf);
             if self.buckets[index].as_bytes().len() > self.bucket_bytes_max {
                 self.spill(index)?;
             }
@@ -80,7 +84,7 @@ impl LeafSink {
 
     /// Ends the scan and gives the buckets to read.
     pub fn finish(self) -> Buckets {
-        Buckets { memory: self.buckets, spill: self.spill, spilled: self.spilled }
+        Buckets { memory: self.buckets.into_iter().map(Arc::new).collect(), spill: self.spill, spilled: self.spilled }
     }
 }
 
@@ -113,7 +117,7 @@ impl Drop for SpillFolder {
 /// The leaves of one finished scan, by bucket; its spill files are removed when it is dropped.
 #[derive(Debug)]
 pub struct Buckets {
-    memory: Vec<Rows>,
+    memory: Vec<Arc<Rows>>,
     spill: SpillFolder,
     spilled: Vec<usize>,
 }
@@ -127,24 +131,28 @@ impl Buckets {
     pub fn read(&self, index: usize) -> Result<Bucket, SinkError> {
         let memory = &self.memory[index];
         if self.spilled[index] == 0 {
-            return Ok(Bucket::from_rows(memory));
+            return Ok(Bucket::from_rows(memory.clone()));
         }
         let path = spill_path(&self.spill.path, index);
         let bytes = std::fs::read(&path).and_then(|bytes| Rows::read_back(bytes, self.spilled[index]));
         let mut rows = bytes.map_err(|source| SinkError::Read { path, source })?;
         rows.append(memory);
-        Ok(Bucket::from_rows(&rows))
+        Ok(Bucket::from_rows(Arc::new(rows)))
     }
 
-    /// About the most memory that reading one bucket takes beyond what is held already: its records twice over while they are
-    /// sorted, and their places.
+    /// About the most memory that reading one bucket takes beyond what is held already: the records that were spilled, and
+    /// the places of all while they are sorted.
     pub fn reading_bytes_max(&self) -> usize {
         let leaves = |index: usize| self.memory[index].len() + self.spilled[index];
         let of_disk = |index: usize| match self.spilled[index] {
             0 => 0,
             _ => std::fs::metadata(spill_path(&self.spill.path, index)).map_or(0, |file| file.len() as usize),
         };
-        let bytes = |index: usize| 2 * (self.memory[index].as_bytes().len() + of_disk(index)) + 16 * leaves(index);
+        let with_memory = |index: usize| match of_disk(index) {
+            0 => 0,
+            disk => disk + self.memory[index].as_bytes().len(),
+        };
+        let bytes = |index: usize| with_memory(index) + PLACE_BYTES * leaves(index);
         (0..BUCKETS).map(bytes).max().unwrap_or(0)
     }
 }

@@ -12,29 +12,29 @@ struct Place {
     at: usize,
 }
 
-/// The places of records in the order of their keys; repeats of a key in the order in which they were added.
+/// Records in the order of their keys.
+pub(super) struct KeyOrder {
+    /// Their places; repeats of a key in the order in which they were added.
+    pub(super) places: Vec<usize>,
+    /// Whether there may be any repeats.
+    pub(super) may_repeat: bool,
+}
+
+/// Puts records in the order of their keys.
 ///
 /// Keys of one store begin alike, so what all of them share is passed over, and the next eight bytes are sorted as numbers;
 /// records that agree in those are sorted among themselves by what follows.
-pub(super) fn in_key_order(rows: &Rows) -> impl Iterator<Item = usize> {
-    let mut places = Vec::with_capacity(rows.len());
-    let mut records = rows.iter();
-    loop {
-        let at = records.place();
-        if records.next().is_none() {
-            break;
-        }
-        places.push(Place { word: 0, at });
-    }
-    sort(rows, &mut places, 0);
-    places.into_iter().map(|place| place.at)
+pub(super) fn in_key_order(rows: &Rows) -> KeyOrder {
+    let mut places: Vec<Place> = rows.places().map(|at| Place { word: 0, at }).collect();
+    let may_repeat = sort(rows, &mut places, 0);
+    KeyOrder { places: places.into_iter().map(|place| place.at).collect(), may_repeat }
 }
 
-/// Sorts records whose keys have `shared` bytes in common, all of which have as many.
-fn sort(rows: &Rows, places: &mut [Place], shared: usize) {
-    let Some((first, others)) = places.split_first() else { return };
+/// Sorts records whose keys have `shared` bytes in common, all of which have as many; whether there may be repeats.
+fn sort(rows: &Rows, places: &mut [Place], shared: usize) -> bool {
+    let Some((first, others)) = places.split_first() else { return false };
     if others.is_empty() {
-        return;
+        return false;
     }
     let first = rows.at(first.at).key();
     let mut end = first.len();
@@ -48,25 +48,25 @@ fn sort(rows: &Rows, places: &mut [Place], shared: usize) {
     }
     if is_one_length && end == first.len() {
         // All are repeats of one key, and stand as they were added.
-        return;
+        return true;
     }
     for place in places.iter_mut() {
         place.word = word(rows.at(place.at), end);
     }
     places.sort_unstable_by_key(|place| (place.word, place.at));
-    for run in places.chunk_by_mut(|one, other| one.word == other.word) {
-        if run.len() == 1 {
-            continue;
-        }
+    let mut may_repeat = false;
+    for run in places.chunk_by_mut(|one, other| one.word == other.word).filter(|run| run.len() > 1) {
         if run.iter().all(|place| rows.at(place.at).key().len() >= end + WORD) {
-            sort(rows, run, end + WORD);
+            may_repeat |= sort(rows, run, end + WORD);
         } else {
+            may_repeat = true;
             // A key that ends within the word looks like one that goes on with zeros.
             run.sort_unstable_by(|one, other| {
                 (rows.at(one.at).key(), one.at).cmp(&(rows.at(other.at).key(), other.at))
             });
         }
     }
+    may_repeat
 }
 
 /// The number of bytes in common at the beginning.

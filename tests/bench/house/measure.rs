@@ -89,6 +89,31 @@ fn wait(child: Child) -> (ExitStatus, libc::rusage) {
     (ExitStatus::from_raw(status), usage)
 }
 
+/// Processor time spent so far; unlike a clock on the wall it does not mind what else the machine does.
+#[derive(Debug, Clone, Copy)]
+pub enum Clock {
+    /// By this thread.
+    Thread,
+    /// By all threads of this process.
+    Process,
+}
+
+impl Clock {
+    /// The time now.
+    #[expect(unsafe_code, reason = "no safe interface tells processor time")]
+    pub fn now(self) -> Duration {
+        let clock = match self {
+            Clock::Thread => libc::CLOCK_THREAD_CPUTIME_ID,
+            Clock::Process => libc::CLOCK_PROCESS_CPUTIME_ID,
+        };
+        let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+        // SAFETY: the pointer is to a local that outlives the call.
+        let failed = unsafe { libc::clock_gettime(clock, &mut time) };
+        assert_eq!(failed, 0, "the clock is there");
+        Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
+    }
+}
+
 /// Runs contestants in turns and gives the cheapest round of each, by `by`.
 pub fn in_turns<const N: usize>(
     rounds: usize,

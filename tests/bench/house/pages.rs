@@ -30,7 +30,7 @@ const TEMPLATE: &str = concat!(
     r##"{"M":{"sku":{"S":"sku-9#"},"quantity":{"N":"1"},"price":{"N":"149.00"},"title":{"S":"Another thing, larger"}}}]},"##,
     r##""note":{"S":"Leave it with the neighbours at number fourteen if nobody is at home, and do not ring before nine in the "##,
     r##"morning; the gate sticks a little, so push. This text is here to bring an item to the size that items have, "##,
-    r##"which is eight hundred and twenty-five bytes by the service's own way of counting them.... .... ..."}}"##,
+    r##"which is eight hundred and twenty-five bytes by the service's own way of counting them, names of attributes included, as its manual tells it, more or less..."}}"##,
 );
 
 /// Serves `ITEMS` items a table on `PORT`, until it is ended.
