@@ -5,7 +5,6 @@
 //! went after it leaves no trace in it. Where logs cannot tell of a key, its base is unknown, and the item is held.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
 
 use futures_util::{StreamExt, TryStreamExt, stream};
 use jiff::SignedDuration;
@@ -155,7 +154,7 @@ pub(super) async fn read_chain(
 ) -> Result<Vec<LogBuckets>, CompareError> {
     let mut read = Vec::new();
     for (at, log) in chain.logs().iter().enumerate() {
-        let spill = settings.spill.join(format!("{store}-{side}-changes-{at}"));
+        let spill = format!("{store}-{side}-changes-{at}");
         let task = format!("read changes of {store} {side}");
         let task = TaskUnderWay::begin(progress, task, None);
         let log = read_log(store, side, log.as_ref(), (budget_bytes, &spill), settings, |items| {
@@ -198,11 +197,11 @@ async fn read_log(
     store: &StoreId,
     side: Side,
     log: &dyn ChangeLog,
-    (budget_bytes, spill): (usize, &Path),
+    (budget_bytes, spill): (usize, &str),
     settings: &Settings,
     advance: impl Fn(u64),
 ) -> Result<LogBuckets, CompareError> {
-    let sink = |name: &str| LeafSink::new(budget_bytes / 4, spill.with_extension(name));
+    let sink = |name: &str| LeafSink::new(budget_bytes / 4, settings.spill.join(format!("{spill}-{name}")));
     let mut sinks =
         LogSinks { after: sink("after"), removed: sink("removed"), before: sink("before"), absent: sink("absent") };
     let partitions = stream::iter(0..log.partitions()).map(|partition| log.changes(partition));

@@ -4,6 +4,7 @@ use serde::Serialize;
 
 use super::open::{Sides, connect_table, open_sides};
 use super::{Result, Session, SessionError, require_distinct};
+use crate::compare::Base;
 use crate::journal::Event;
 use crate::model::{Identity, Side, StoreId};
 use crate::profile::{Resources, StoreProfile};
@@ -86,7 +87,7 @@ impl Session {
         self.check_accounts(&mut outcome).await;
         for store in self.chosen() {
             let sides = open_sides(&self.profile, store, &self.around).await;
-            let found = check_sides(store, sides, &mut outcome).await;
+            let found = self.check_sides(store, sides, &mut outcome).await;
             outcome.stores.push(found);
             self.check_bases(store, &mut outcome).await;
         }
@@ -100,6 +101,38 @@ impl Session {
         let findings = serde_json::to_value(&outcome.findings).expect("findings have only string keys");
         self.journal.append(&[Event::Checked { findings }])?;
         Ok(outcome)
+    }
+
+    /// Looks at both sides of a store, its base and its changes.
+    async fn check_sides(&self, store: &StoreProfile, sides: Sides, outcome: &mut CheckOutcome) -> StoreCheck {
+        let mut found = StoreCheck { store: store.name.clone(), primary: None, dr: None };
+        let subject = |side: Side| format!("{} {side}", store.name);
+        match &sides.primary {
+            Ok(primary) => found.primary = check_side(&subject(Side::Primary), primary.as_ref(), outcome).await,
+            Err(error) => outcome.tell(&subject(Side::Primary), error, Some(error.kind)),
+        }
+        match &sides.dr {
+            Ok(dr) => found.dr = check_side(&subject(Side::Dr), dr.as_ref(), outcome).await,
+            Err(error) => outcome.tell(&subject(Side::Dr), error, Some(error.kind)),
+        }
+        if let Some(Err(error)) = &sides.base {
+            outcome.tell(&subject(Side::Base), error, Some(error.kind));
+        }
+        if let Err(error) = &sides.changes {
+            outcome.tell(&format!("{} changes", store.name), error, Some(error.kind));
+        }
+        let Ok(pair) = sides.pair(StoreId(store.name.clone())) else { return found };
+        if let Err(error) = self.with_changes(store, &pair, Base::None) {
+            outcome.tell_session(&format!("{} changes", store.name), &error);
+        }
+        if let Err(error) = require_distinct(&pair).await {
+            outcome.tell_session(&store.name, &error);
+        }
+        match shape_findings(&pair).await {
+            Ok(findings) => outcome.findings.extend(findings),
+            Err(error) => outcome.tell_session(&store.name, &error),
+        }
+        found
     }
 
     /// Tells which bases of a table exist and when each expires. A side that cannot be reached is told already.
@@ -139,34 +172,6 @@ impl Session {
         let found = found.unwrap_or_else(|| "unknown".into());
         Err(SessionError::WrongAccount { side, found, expected: expected.clone() })
     }
-}
-
-async fn check_sides(store: &StoreProfile, sides: Sides, outcome: &mut CheckOutcome) -> StoreCheck {
-    let mut found = StoreCheck { store: store.name.clone(), primary: None, dr: None };
-    let subject = |side: Side| format!("{} {side}", store.name);
-    match &sides.primary {
-        Ok(primary) => found.primary = check_side(&subject(Side::Primary), primary.as_ref(), outcome).await,
-        Err(error) => outcome.tell(&subject(Side::Primary), error, Some(error.kind)),
-    }
-    match &sides.dr {
-        Ok(dr) => found.dr = check_side(&subject(Side::Dr), dr.as_ref(), outcome).await,
-        Err(error) => outcome.tell(&subject(Side::Dr), error, Some(error.kind)),
-    }
-    if let Some(Err(error)) = &sides.base {
-        outcome.tell(&subject(Side::Base), error, Some(error.kind));
-    }
-    if let Err(error) = &sides.changes {
-        outcome.tell(&format!("{} changes", store.name), error, Some(error.kind));
-    }
-    let Ok(pair) = sides.pair(StoreId(store.name.clone())) else { return found };
-    if let Err(error) = require_distinct(&pair).await {
-        outcome.tell_session(&store.name, &error);
-    }
-    match shape_findings(&pair).await {
-        Ok(findings) => outcome.findings.extend(findings),
-        Err(error) => outcome.tell_session(&store.name, &error),
-    }
-    found
 }
 
 /// Looks at one side; gives what it is.

@@ -161,7 +161,7 @@ impl Session {
     }
 
     /// The base with what the changes of both sides tell on top of it.
-    fn with_changes(&self, store: &StoreProfile, pair: &StorePair, below: Base) -> Result<Base> {
+    pub(super) fn with_changes(&self, store: &StoreProfile, pair: &StorePair, below: Base) -> Result<Base> {
         if pair.changes.primary.is_empty() && pair.changes.dr.is_empty() {
             return Ok(below);
         }

@@ -12,7 +12,7 @@ use crate::store::memory::{MemoryRegistry, MemoryStore};
 use crate::store::postgres::PostgresStore;
 use crate::store::s3::{S3Lineage, S3Store};
 use crate::store::wrap::{Jittered, Pace, Retries, Retrying, Throttled};
-use crate::store::{BaseStore, ErrorKind, PairChanges, ReadStore, StoreError, StorePair, WriteStore};
+use crate::store::{BaseStore, BaseStoreKind, ErrorKind, PairChanges, ReadStore, StoreError, StorePair, WriteStore};
 
 /// Tries of one operation before its error ends the command.
 const ATTEMPTS_MAX: u32 = 5;
@@ -105,9 +105,22 @@ fn wrapped(sides: Sides, store: &StoreProfile, pace: &Arc<Pace>) -> Sides {
     Sides {
         primary: sides.primary.map(write),
         dr: sides.dr.map(read),
-        base: sides.base.map(|base| base.map(|base| BaseStore { store: read(base.store.clone()), ..base })),
+        base: sides.base.map(|base| base.map(|base| wrapped_base(base, read, retries()))),
         changes: sides.changes,
     }
+}
+
+/// A base, read as a side is; an export is no load on any table, so that limits are not for it.
+fn wrapped_base(
+    base: BaseStore,
+    read: impl Fn(Arc<dyn ReadStore>) -> Arc<dyn ReadStore>,
+    retries: Retries,
+) -> BaseStore {
+    let store = match base.kind {
+        BaseStoreKind::Restored => read(base.store),
+        BaseStoreKind::Export => Arc::new(Retrying::new(base.store, retries)),
+    };
+    BaseStore { store, ..base }
 }
 
 fn in_memory(id: StoreId, primary: &str, dr: &str, memory: &MemoryRegistry) -> Sides {

@@ -295,6 +295,7 @@ async fn stranded_writes_are_found_from_the_primarys_own_changes_without_a_base(
     let short = outage.incremental("05-short", PRIMARY, short, &outage.primary_lines()).await;
     outage.profile(&format!("changes = {{ primary = \"{}\" }}", short.url(BUCKET)));
     outage.home.run("diff p.toml").exits(2).says("nothing tells what was written from then to");
+    outage.home.run("check p.toml").exits(2).prints("nothing tells what was written from then to");
     // dr's own export is none of the primary.
     let of_dr = outage.incremental("06-dr", DR, window, &outage.dr_lines()).await;
     outage.profile(&format!("changes = {{ primary = \"{}\" }}", of_dr.url(BUCKET)));

@@ -12,7 +12,7 @@ use serde::Serialize;
 
 pub use self::record::{Holds, RescueState, RescuedExport};
 use self::record::{RecordError, RescueRecord, path};
-use self::windows::{SHORTEST, windows};
+use self::windows::{SHORTEST, gaps, windows};
 use super::open::connect_table;
 use super::{Exit, Exits, Result, Session, SessionError};
 use crate::compare::CLOCK_PAD;
@@ -20,7 +20,7 @@ use crate::model::{Side, StoreId, Timestamp};
 use crate::profile::{Resources, StoreProfile};
 use crate::store::dynamodb::DynamoDbStore;
 use crate::store::dynamodb::export::{ExportFound, ExportRequest, ExportState};
-use crate::store::{ErrorKind, ReadStore, StoreError};
+use crate::store::{ErrorKind, ReadStore, StoreError, Window};
 
 /// The pause between two looks at exports that are waited for.
 const LOOK_EVERY: Duration = Duration::from_secs(15);
@@ -200,23 +200,20 @@ impl Session {
                 )),
             }
         }
-        let covered = mine.iter().filter_map(|holds| match holds {
-            Holds::Incremental { to, .. } => Some(*to),
-            Holds::Full { .. } => None,
-        });
+        let covered = mine.iter().filter_map(|holds| holds.window()).map(|window| window.to);
         let padded = at.saturating_sub(CLOCK_PAD).expect("a time span without units of the calendar");
         let wanted_from = covered.max().unwrap_or(padded);
         let from = whole_second(wanted_from.max(reach.from), wanted_from < reach.from);
-        if from > wanted_from {
-            problems.push(format!(
-                "{subject}: what changed from {wanted_from} to {from} cannot be exported: recovery reaches back to {} only",
-                reach.from
-            ));
-        }
         let until = whole_second(reach.to.min(self.around.clock.now()), false);
-        windows(from, until)
-            .into_iter()
-            .for_each(|window| add(Holds::Incremental { from: window.from, to: window.to }));
+        let new = windows(from, until);
+        new.iter().for_each(|window| add(Holds::Incremental { from: window.from, to: window.to }));
+        let all = mine.iter().filter_map(|holds| holds.window()).chain(new).collect();
+        problems.extend(gaps(padded, all).into_iter().map(|Window { from, to }| {
+            format!(
+                "{subject}: what changed from {from} to {to} cannot be exported: recovery reaches back to {} only",
+                reach.from
+            )
+        }));
         if covered_by_none(&mine) && until.duration_since(from) < SHORTEST {
             problems.push(format!("{subject}: what changed since {from} can be exported once that is 15 minutes"));
         }

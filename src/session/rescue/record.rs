@@ -50,6 +50,14 @@ pub enum Holds {
 }
 
 impl Holds {
+    /// The window whose changes it holds, where it is not the whole table.
+    pub(super) fn window(self) -> Option<Window> {
+        match self {
+            Holds::Full { .. } => None,
+            Holds::Incremental { from, to } => Some(Window { from, to }),
+        }
+    }
+
     pub(super) fn wanted(self) -> ExportWanted {
         match self {
             Holds::Full { at } => ExportWanted::Full(at),

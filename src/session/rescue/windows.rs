@@ -30,6 +30,19 @@ pub fn windows(from: Timestamp, to: Timestamp) -> Vec<Window> {
     windows
 }
 
+/// What windows leave out from `from` to the end of the last of them, in any order.
+pub fn gaps(from: Timestamp, mut windows: Vec<Window>) -> Vec<Window> {
+    windows.sort_by_key(|window| window.from);
+    let (mut gaps, mut covered) = (Vec::new(), from);
+    for window in windows {
+        if window.from > covered {
+            gaps.push(Window { from: covered, to: window.from });
+        }
+        covered = covered.max(window.to);
+    }
+    gaps
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -52,6 +65,12 @@ mod tests {
             }
             if let (Some(first), Some(last)) = (windows.first(), windows.last()) {
                 prop_assert_eq!((first.from, last.to), (from, to));
+            }
+            prop_assert_eq!(gaps(from, windows.clone()), vec![]);
+            // Whichever window is taken away is the gap.
+            for missing in windows.iter().rev().skip(1) {
+                let others = windows.iter().copied().filter(|window| window != missing).collect();
+                prop_assert_eq!(gaps(from, others), vec![*missing]);
             }
         }
     }

@@ -237,6 +237,8 @@ async fn what_can_no_longer_be_saved_is_told_and_the_rest_is_saved() {
     assert!(problems.contains(&format!("sensors primary: the state at {struck} cannot be exported")), "{problems}");
     assert!(problems.contains("cannot be exported: recovery reaches back to"), "{problems}");
     assert_eq!(states(&told), ["in-progress"; 2], "what changed since is saved: {told}");
+    let again = home.run("checkpoint p.toml --rescue --wait --json").exits(4).json();
+    assert_eq!(again["problems"], told["problems"], "a gap is told for as long as it is there");
 }
 
 #[tokio::test(flavor = "multi_thread")]
