@@ -96,7 +96,7 @@ pub struct Comparison {
     /// The folder of the manifests.
     pub manifests: PathBuf,
     /// Bytes of bodies that had to be read because the two sides share no proof of them; a later pass reads them again.
-    #[serde(default)]
+    #[serde(skip_serializing_if = "is_zero", default)]
     pub body_bytes: u64,
     /// Why this is only a forecast, where it is: then it is never parity.
     #[serde(skip_serializing_if = "Option::is_none", default)]
@@ -226,6 +226,10 @@ pub async fn compare(
     let comparison = outputs.finish(pair, &primary, &dr, base_buckets.summary())?;
     let body_bytes = comparison.body_bytes.saturating_sub(read_before);
     Ok(Comparison { not_checked: not_checked(pair), body_bytes, ..comparison })
+}
+
+fn is_zero(bytes: &u64) -> bool {
+    *bytes == 0
 }
 
 fn body_bytes_read(pair: &StorePair) -> u64 {
