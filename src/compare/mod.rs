@@ -121,7 +121,7 @@ pub struct Comparison {
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub logs: Option<SideLogs>,
     /// Bytes of bodies that had to be read because the two sides share no proof of them; a later pass reads them again.
-    #[serde(default)]
+    #[serde(skip_serializing_if = "is_zero", default)]
     pub body_bytes: u64,
     /// Why this is only a forecast, where it is: then it is never parity.
     #[serde(skip_serializing_if = "Option::is_none", default)]
@@ -285,6 +285,10 @@ async fn joined(
         )
     }));
     Ok(Comparison { not_checked, narrowed, unattributed_because, ..comparison })
+}
+
+fn is_zero(bytes: &u64) -> bool {
+    *bytes == 0
 }
 
 fn body_bytes_read(pair: &StorePair) -> u64 {

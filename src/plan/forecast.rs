@@ -33,8 +33,12 @@ pub struct Forecast {
     /// US dollars at list price; instance-priced stores cost only the transfer.
     pub dollars: f64,
     /// Bytes of bodies that the next pass and the verification read, because the two sides share no proof of them.
-    #[serde(default)]
+    #[serde(skip_serializing_if = "is_zero", default)]
     pub body_bytes: u64,
+}
+
+fn is_zero(bytes: &u64) -> bool {
+    *bytes == 0
 }
 
 impl Forecast {

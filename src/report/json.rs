@@ -178,7 +178,7 @@ fn store_json(
     };
     let base = state.comparisons.get(store).and_then(|comparison| comparison.base.as_ref());
     let age = |as_of: Timestamp| context.tb().map(|tb| tb.as_second() - as_of.as_second());
-    json!({
+    let mut told = json!({
         "name": store,
         "kind": newest.map(|(_, comparison)| comparison.kind),
         "read_by": newest.map(|(by, _)| by),
@@ -192,5 +192,12 @@ fn store_json(
         "steps": { "planned": steps.planned, "done": steps.done, "refused": steps.refused, "stale": steps.stale,
                    "open": steps.open, "held": steps.held },
         "not_checked": newest.map(|(_, comparison)| &comparison.not_checked),
-    })
+    });
+    if let Some(replication) = newest.and_then(|(_, comparison)| comparison.replication.as_ref()) {
+        told["replication"] = json!(replication);
+    }
+    if let Some(forecast) = newest.and_then(|(_, comparison)| comparison.forecast.as_ref()) {
+        told["forecast"] = json!(forecast);
+    }
+    told
 }

@@ -77,7 +77,7 @@ impl Region {
         request.content_type("text/plain").send().await.expect("an object");
     }
 
-    async fn put_in_parts(&self, bucket: &str, key: &str, parts: &[&[u8]], checksum: Option<ChecksumAlgorithm>) {
+    pub async fn put_in_parts(&self, bucket: &str, key: &str, parts: &[&[u8]], checksum: Option<ChecksumAlgorithm>) {
         let target = || (bucket.to_owned(), key.to_owned());
         let (bucket, key) = target();
         let request = self.client.create_multipart_upload().bucket(&bucket).key(&key).content_type("text/plain");

@@ -3,6 +3,7 @@
 
 mod along;
 mod inventory;
+mod ladder;
 mod lineage;
 mod listing;
 mod writers;

@@ -97,10 +97,7 @@ impl S3Lineage {
 
     async fn common(&self, histories: Histories) -> Result<Common> {
         let Histories { name, primary, dr } = histories;
-        let mut primary = newest_first(primary);
-        if is_unordered(&primary) {
-            primary = self.primary.history(&format!("{}{name}", self.primary.prefix), 1).await?;
-        }
+        let (primary, dr) = (in_order(&self.primary, &name, primary).await?, in_order(&self.dr, &name, dr).await?);
         Ok(common(&primary, &dr, self.disaster_at))
     }
 
@@ -122,6 +119,12 @@ impl S3Lineage {
             }
         }
     }
+}
+
+/// A history with its newest entries first, by the server's own order where times do not tell.
+async fn in_order(store: &S3Store, name: &str, history: Vec<Past>) -> Result<Vec<Past>> {
+    let history = newest_first(history);
+    if is_unordered(&history) { store.history(&format!("{}{name}", store.prefix), 1).await } else { Ok(history) }
 }
 
 /// A leaf that equals no item.
@@ -170,7 +173,7 @@ impl<'a> Ordered<'a> {
     }
 }
 
-/// The last state of the primary's history until `disaster_at`, newest first, that dr's history has too.
+/// The last state of the primary's history until `disaster_at` that dr's history has too; both are newest first.
 fn common(primary: &[Past], dr: &[Past], disaster_at: Timestamp) -> Common {
     if state_in_order(primary, disaster_at) == Then::Lost {
         return Common::Unknown;
@@ -181,27 +184,32 @@ fn common(primary: &[Past], dr: &[Past], disaster_at: Timestamp) -> Common {
     // Where replication kept ids, contents prove nothing: the same contents may have been written twice.
     let by_id = primary.iter().any(has_id);
     let has_body = |past: &Past| dr.iter().any(|known| !known.is_deletion && known.body == past.body);
+    // Where dr was filled since T0, from a backup or by its own application, which of them cannot be told.
+    let then = dr.iter().find(until);
+    let mut is_doubtful = false;
     for past in primary.iter().filter(until) {
         if past.is_deletion {
-            if has_id(past) || knows_deletion(dr, past.since, disaster_at) {
+            // dr heard of the delete, or deleted the object too.
+            let has_marker = dr.iter().any(|known| known.is_deletion && known.since >= past.since);
+            if has_id(past) || has_marker || then.is_some_and(|then| then.is_deletion) {
                 return Common::Nothing;
             }
+            is_doubtful |= then.is_none();
             continue;
         }
         let is_had = if by_id { has_id(past) } else { has_body(past) };
         if is_had {
+            // Contents that came twice tell which time is meant only where dr held just them at T0.
             let is_repeated = primary.iter().filter(until).filter(|other| other.body == past.body).count() > 1;
-            return if is_repeated && !by_id { Common::Unknown } else { Common::Version(past.version_id.clone()) };
+            let is_apart = then.is_none_or(|then| then.is_deletion || then.body != past.body);
+            return if ((is_repeated && is_apart) || is_doubtful) && !by_id {
+                Common::Unknown
+            } else {
+                Common::Version(past.version_id.clone())
+            };
         }
     }
     Common::Nothing
-}
-
-/// Whether dr was without the object at some time after the primary had deleted it.
-fn knows_deletion(dr: &[Past], deleted: Timestamp, disaster_at: Timestamp) -> bool {
-    let has_marker = dr.iter().any(|past| past.is_deletion && past.since >= deleted);
-    let then = newest_first(dr.to_vec()).into_iter().find(|past| past.since <= disaster_at);
-    has_marker || then.is_none_or(|past| past.is_deletion)
 }
 
 /// One reading of both histories.
@@ -312,10 +320,14 @@ mod tests {
             ("v2:b@120 v1:a@10", "v1:a@11", "v1", "what the primary wrote since T0 is no base"),
             ("v3:a@30 v2:b@20 v1:a@10", "v2:b@21 v1:a@11", "v2", "the same contents twice, told apart by id"),
             ("v3:a@30 v2:b@20 v1:a@10", "y:b@21 x:a@11", "unknown", "the same contents twice, without ids"),
+            ("v3:a@30 v2:b@20 v1:a@10", "z:c@130 y:a@31 x:b@21 w:a@11", "v3", "twice, and dr held it at T0"),
+            ("v2:a@30 m:-@20 v1:a@10", "n:-@130 y:a@31 k:-@21 x:a@11", "v2", "written again, and dr held it at T0"),
             ("m:-@20 v1:a@10", "v1:a@11", "v1", "a delete that dr never heard of"),
             ("m:-@20 v1:a@10", "m:-@21 v1:a@11", "nothing", "a delete that was replicated"),
             ("m:-@20 v1:a@10", "n:-@130 v1:a@11", "nothing", "deleted on both sides"),
             ("v2:b@30 m:-@20 v1:a@10", "m:-@21 v1:a@11", "nothing", "written anew and stranded after a delete"),
+            ("m:-@20 v1:a@10", "x:a@120", "unknown", "restored from before a delete, or written anew"),
+            ("m:-@20 v1:a@10", "x:b@120", "nothing", "deleted on the primary, dr's own since"),
             ("", "v1:a@11", "nothing", "erased for good, or dr's own"),
             ("null:a@10", "null:a@11", "null", "from before there were versions"),
             ("null:b@120", "null:a@11", "unknown", "versioning was suspended: what it replaced is lost"),
