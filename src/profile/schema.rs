@@ -111,8 +111,11 @@ pub fn schema() -> Json {
 fn asked_of(kind: &str) -> Asked {
     let mut all = Asked::default();
     for base in ["{}", "\"none\""] {
-        let store =
+        let mut store =
             format!("kind = {kind:?}\nprimary = {{}}\ndr = {{}}\npolicy = {{}}\nlimits = {{}}\nbase = {base}\n");
+        if kind == "dynamodb" {
+            store += "changes = {}\n";
+        }
         all.absorb(read::asked(&format!("{EVERY_TABLE}[[store]]\n{store}")));
     }
     all
