@@ -145,9 +145,10 @@ fn rclone(folder: &Path, port: u16, objects: u64) -> Cost {
     }
     command.env("RCLONE_CONFIG_WEED_ENDPOINT", format!("http://127.0.0.1:{port}"));
     command.args(["--config", "/dev/null", "check", "--fast-list", "--checksum", "--differ"]).arg(&differing);
-    command.args(BUCKETS.map(|bucket| format!("weed:{bucket}"))).stderr(Stdio::null());
+    command.args(BUCKETS.map(|bucket| format!("weed:{bucket}")));
     let cost = cost_of(&mut command);
-    let found = std::fs::read_to_string(&differing).expect("rclone's list").lines().count() as u64;
+    let found = std::fs::read_to_string(&differing).unwrap_or_else(|error| panic!("rclone's list: {error}"));
+    let found = found.lines().count() as u64;
     assert_eq!(found, changed(objects), "what rclone finds");
     cost
 }
