@@ -6,6 +6,7 @@
 
 mod base;
 mod evidence;
+mod lost;
 mod read;
 mod settle;
 mod sides;
@@ -18,6 +19,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 pub use base::{Base, BaseSummary};
+pub use lost::{LostWrite, LostWrites};
 pub use read::{Progress, Quiet, Reading, read_side};
 pub use sides::{HowRead, Known, LogUse, SideLog, SideLogs};
 
@@ -100,6 +102,9 @@ pub struct Comparison {
     pub delta: PathBuf,
     /// The folder of the manifests.
     pub manifests: PathBuf,
+    /// Writes that a global table of both sides lost, as far as the streams show them.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub lost_writes: Option<LostWrites>,
     /// Indexes that every write of the primary may write as well.
     #[serde(default)]
     pub indexes: u64,
@@ -233,7 +238,8 @@ pub async fn compare(
         None => (None, None),
     };
     let comparison = outputs.finish(pair, &primary, &dr, base_buckets.summary().or(attributed))?;
-    Ok(Comparison { not_checked: not_checked(pair), unattributed_because, ..comparison })
+    let lost_writes = evidence.lost_writes(&comparison.dr.identity).await;
+    Ok(Comparison { not_checked: not_checked(pair), unattributed_because, lost_writes, ..comparison })
 }
 
 /// What neither side, or either of them, was looked at for.
@@ -378,6 +384,7 @@ impl Outputs {
             hours: self.hours.filter(HourCounts::is_told),
             delta: self.delta_path,
             manifests: self.manifests,
+            lost_writes: None,
             indexes: pair.primary.indexes(),
             unattributed_because: None,
             logs: primary.log.clone().zip(dr.log.clone()).map(|(primary, dr)| SideLogs { primary, dr }),
