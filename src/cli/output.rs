@@ -74,6 +74,7 @@ pub fn stores_json(stores: &[Comparison]) -> Json {
             "forecast": comparison.forecast,
             "delta": comparison.delta,
             "not_checked": comparison.not_checked,
+            "lost_writes": comparison.lost_writes,
         });
         if let Some(narrowed) = &comparison.narrowed {
             json["narrowed"] = json!(narrowed);
@@ -117,6 +118,12 @@ pub fn readings(stores: &[Comparison]) -> String {
                     number(*keys)
                 ),
             };
+        }
+        if let Some(lost) = comparison.lost_writes.as_ref().filter(|lost| lost.total > 0) {
+            let (store, total) = (&comparison.store, number(lost.total));
+            text += &format!(
+                "{store}: the global table lost {total} writes to newer ones of the other Region; --json names them\n"
+            );
         }
         if let Some(why) = &comparison.unattributed_because {
             let store = &comparison.store;

@@ -8,8 +8,10 @@ use std::collections::BTreeMap;
 use jiff::SignedDuration;
 use tokio::sync::OnceCell;
 
+use super::lost::{LISTED_MAX, LostWrites, lost_on};
 use crate::diff::BaseState;
-use crate::model::{Clock, Digest, Item, Key, Timestamp};
+use crate::digest::key_json;
+use crate::model::{Clock, Digest, Identity, Item, Key, Side, Timestamp};
 use crate::store::{ChangeRecord, Changes, History, Image, ReadStore, StorePair};
 
 /// How far a log's instants may be from Tb before they tell on which side of it a change was: a log tells whole seconds, and
@@ -61,9 +63,7 @@ impl<'a> Evidence<'a> {
     /// Whether dr's log proves that what the primary still holds is what dr lost by its time to live.
     pub(super) async fn is_expired_on_dr(&self, key: &Key, primary: &Option<Item>) -> bool {
         let Some(primary) = primary.as_ref().filter(|_| self.is_open) else { return false };
-        let Told::All { keys, .. } = self.dr.get_or_init(|| self.read(self.pair.dr.as_ref())).await else {
-            return false;
-        };
+        let Told::All { keys, .. } = self.told_by_dr().await else { return false };
         let last = keys.get(key).and_then(|records| records.last());
         last.is_some_and(|last| {
             last.by_expiry && matches!(last.before, Image::Present(digest) if primary.is_proved_by(&digest))
@@ -79,6 +79,37 @@ impl<'a> Evidence<'a> {
             Told::All { whole_since: None, .. } => Err("it does not tell when it begins".into()),
             Told::Nothing(why) => Err(why.clone()),
         })
+    }
+
+    /// The writes that either side lost to the other, where both are replicas of one global table and their logs tell.
+    pub(super) async fn lost_writes(&self, dr: &Identity) -> Option<LostWrites> {
+        let is_one_table = dr.region.as_ref().is_some_and(|region| self.pair.primary.replicates_to().contains(region));
+        if !self.is_open || !is_one_table {
+            return None;
+        }
+        let (primary, dr) = (self.told_by_primary().await, self.told_by_dr().await);
+        let (
+            Told::All { whole_since: Some(primary_since), keys: on_primary },
+            Told::All { whole_since: Some(dr_since), keys: on_dr },
+        ) = (primary, dr)
+        else {
+            return None;
+        };
+        let kind = self.pair.primary.kind();
+        let key_json = |key: &Key| key_json(kind, key);
+        let mut found = LostWrites::default();
+        let lost = lost_on(Side::Primary, on_primary, on_dr, *dr_since, &key_json);
+        for lost in lost.chain(lost_on(Side::Dr, on_dr, on_primary, *primary_since, &key_json)) {
+            found.total += 1;
+            if found.listed.len() < LISTED_MAX {
+                found.listed.push(lost);
+            }
+        }
+        Some(found)
+    }
+
+    async fn told_by_dr(&self) -> &Told {
+        self.dr.get_or_init(|| self.read(self.pair.dr.as_ref())).await
     }
 
     async fn told_by_primary(&self) -> &Told {

@@ -52,7 +52,7 @@ pub(super) fn lost_on<'a>(
 ) -> impl Iterator<Item = LostWrite> + 'a {
     own.iter().filter_map(|(key, records)| Some((key, records, other.get(key)?))).flat_map(
         move |(key, records, theirs)| {
-            let had: BTreeSet<Digest> = theirs.iter().flat_map(|record| images(record)).collect();
+            let had: BTreeSet<Digest> = theirs.iter().flat_map(images).collect();
             let lost = records.windows(2).filter_map(move |pair| {
                 let (Image::Present(written), Image::Present(winner)) = (pair[0].after, pair[1].after) else {
                     return None;

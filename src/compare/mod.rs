@@ -7,6 +7,7 @@
 mod base;
 mod changes;
 mod evidence;
+mod lost;
 mod narrow;
 mod read;
 mod settle;
@@ -22,6 +23,7 @@ use serde::{Deserialize, Serialize};
 
 pub use base::{Base, BaseSummary};
 pub use changes::{CLOCK_PAD, ChangeEvidence};
+pub use lost::{LostWrite, LostWrites};
 pub use narrow::{Narrowed, compare_changed};
 pub use read::{Progress, Quiet, Reading, TaskUnderWay, read_side};
 pub use sides::{HowRead, Known, LogUse, SideLog, SideLogs};
@@ -111,6 +113,9 @@ pub struct Comparison {
     pub delta: PathBuf,
     /// The folder of the manifests.
     pub manifests: PathBuf,
+    /// Writes that a global table of both sides lost, as far as the streams show them.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub lost_writes: Option<LostWrites>,
     /// Indexes that every write of the primary may write as well.
     #[serde(default)]
     pub indexes: u64,
@@ -277,6 +282,7 @@ async fn joined(
         None => (None, None),
     };
     let comparison = outputs.finish(pair, &primary, &dr, base_buckets.summary().or(attributed))?;
+    let lost_writes = evidence.lost_writes(&comparison.dr.identity).await;
     let mut not_checked = not_checked(pair);
     not_checked.extend(narrowed.iter().map(|narrowed| {
         format!(
@@ -284,7 +290,7 @@ async fn joined(
             narrowed.keys, narrowed.rests_on
         )
     }));
-    Ok(Comparison { not_checked, narrowed, unattributed_because, ..comparison })
+    Ok(Comparison { not_checked, narrowed, unattributed_because, lost_writes, ..comparison })
 }
 
 fn is_zero(bytes: &u64) -> bool {
@@ -468,6 +474,7 @@ impl Outputs {
             replication: Some(self.replication).filter(ReplicationCounts::is_told),
             delta: self.delta_path,
             manifests: self.manifests,
+            lost_writes: None,
             indexes: pair.primary.indexes(),
             unattributed_because: None,
             logs: primary.log.clone().zip(dr.log.clone()).map(|(primary, dr)| SideLogs { primary, dr }),

@@ -176,6 +176,7 @@ fn comparison(differing: u64, until: Timestamp) -> Comparison {
         forecast: None,
         delta: ".failback/shop/delta/diff-orders.ndjson".into(),
         manifests: ".failback/shop/manifests/diff/orders".into(),
+        lost_writes: None,
         indexes: 0,
         unattributed_because: None,
         logs: None,

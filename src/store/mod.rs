@@ -139,6 +139,11 @@ pub trait ReadStore: BodySource {
         0
     }
 
+    /// Regions that the service itself replicates this resource to; known after a connection.
+    fn replicates_to(&self) -> &[String] {
+        &[]
+    }
+
     /// Counters that hand out new keys, such as sequences.
     async fn counters(&self) -> Result<Vec<Counter>> {
         Ok(Vec::new())

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use failback::compare::{Base, Quiet};
 use failback::diff::DeltaLine;
 use failback::journal::{Event, Journal, JournalError, StepRow, StepState};
-use failback::model::{Digest, Key, Value, Verdict};
+use failback::model::{Change, Digest, FixedClock, Key, Timestamp, Value, Verdict};
 use failback::plan::Step;
 use failback::replay::{
     Context, Mode, ReplayError, ReplaySummary, UndoSummary, decode_image, replay_store, undo_store,
@@ -250,6 +250,26 @@ async fn what_is_parked_is_written_when_the_rest_is_done() {
     assert_eq!(outage.primary(), wanted);
     outage.assert_each_once();
     assert_eq!(outage.written.lock().expect("unharmed").last(), Some(&key(200)));
+}
+
+#[tokio::test]
+async fn what_expired_since_the_plan_is_not_brought_back() {
+    let diff = Diff::make().await;
+    let outage = Outage::new(&diff).await;
+    let plan = outage.plan();
+    let is_insert = |line: &&DeltaLine| line.change == Change::Insert && line.verdict != Verdict::Stranded;
+    let inserts: Vec<Key> = diff.lines.iter().filter(is_insert).map(|line| line.key().expect("a key")).collect();
+    assert!(!inserts.is_empty(), "the plan inserts");
+    // The totals are small numbers: as instants they are over a day after the epoch.
+    outage.world.dr.set_ttl_attribute(Some("total"));
+    let later = FixedClock(Timestamp::from_second(86_400).expect("an instant"));
+    let (journal, saved) = (outage.journal(), outage.world.path().join("saved"));
+    let pair = outage.pair(&Faults::new(), &Faults::new());
+    let context = Context { journal: &journal, pair: &pair, saved, clock: &later, progress: &Quiet };
+    let summary = replay_store(&context, plan, Mode::Apply).await.expect("a replay");
+    assert_eq!((summary.stale, summary.applied), (inserts.len() as u64, STEPS - inserts.len() as u64));
+    let primary = outage.primary();
+    assert!(inserts.iter().all(|key| !primary.contains_key(key)), "nothing expired is brought back");
 }
 
 #[tokio::test]

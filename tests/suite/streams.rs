@@ -216,7 +216,8 @@ async fn whatever_may_be_lost_is_a_gap() {
     let dropped = |stream: &mut Stream| drop(stream.shards.remove("b"));
     let orphan = |stream: &mut Stream| drop(stream.shards.insert("e", shard(Some("d"), false, &["e1"])));
     let off = |stream: &mut Stream| stream.is_off = true;
-    let cases: [(&dyn Fn(&mut Stream), &str); 4] =
+    type Loss<'a> = (&'a dyn Fn(&mut Stream), &'a str);
+    let cases: [Loss<'_>; 4] =
         [(&trimmed, "trimmed"), (&dropped, "was dropped"), (&orphan, "came and went"), (&off, "has no stream")];
     for (lose, words) in cases {
         let stream = split_once();

@@ -13,6 +13,9 @@ pub async fn run(profile: &Path, global: &Global) -> Ended {
     let session = open(profile, global, Default::default(), Default::default())?;
     let work = async { Ok(session.diff().await?) };
     let (outcome, exit) = recorded(&session, Action::Diff, work).await?;
+    if !global.quiet {
+        output::tell_part(&output::readings(&outcome.stores));
+    }
     print(
         global,
         || {

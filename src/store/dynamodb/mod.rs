@@ -55,6 +55,7 @@ pub struct DynamoDbStore {
     streams: aws_sdk_dynamodbstreams::Client,
     clock_watch: aws::ClockWatch,
     indexes: u64,
+    replicates_to: Vec<String>,
     pace: WritePace,
     meter: Meter,
     /// Batches of writes so far.
@@ -109,6 +110,7 @@ impl DynamoDbStore {
             writer,
             streams,
             clock_watch,
+            replicates_to: replicas::other_regions(&described, &reached.region),
             indexes: described.global_secondary_indexes().len() as u64,
             pace: WritePace::new(),
             meter: Meter::default(),
@@ -193,6 +195,10 @@ impl ReadStore for DynamoDbStore {
 
     fn spent(&self) -> Spent {
         self.meter.told()
+    }
+
+    fn replicates_to(&self) -> &[String] {
+        &self.replicates_to
     }
 
     fn indexes(&self) -> u64 {

@@ -1,4 +1,4 @@
-//! How fast one table is written: as fast as it is asked to, until the service throttles; then a pace that falls by half at
+//! How fast one table is written: as fast as it is asked to, until the service throttles; then a pace that falls by a third at
 //! each throttling and rises slowly without. The profile's limit stands outside of this and is never passed.
 //!
 //! The service says why it throttles. A hot partition says nothing of the rest of the table, so it does not slow the pace:
@@ -19,10 +19,10 @@ use tokio::time::Instant;
 /// The slowest pace, in writes per second.
 const RATE_MIN: f64 = 1.0;
 /// What is left of the pace at a throttling.
-const CUT: f64 = 0.5;
+const CUT: f64 = 0.7;
 /// What one second without throttling adds to the pace: this share of it, and at least so much.
-const RISE_SHARE: f64 = 0.05;
-const RISE_MIN: f64 = 2.0;
+const RISE_SHARE: f64 = 0.1;
+const RISE_MIN: f64 = 5.0;
 /// Throttlings so close together are one: they were under way when the pace fell.
 const CUT_APART: Duration = Duration::from_millis(500);
 /// Over how long the pace so far is measured.
@@ -231,7 +231,7 @@ mod tests {
         }
         let now = Duration::from_millis(100);
         (0..10).for_each(|n| rate.cut(now + Duration::from_millis(n)));
-        assert_eq!(rate.per_second, Some(50.0));
+        assert_eq!(rate.per_second, Some(70.0));
         (1..40).for_each(|n| rate.cut(now + CUT_APART * n));
         assert_eq!(rate.per_second, Some(RATE_MIN));
     }

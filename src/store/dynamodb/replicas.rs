@@ -48,6 +48,12 @@ pub(super) fn replicated(table: &TableDescription, region: &str) -> Vec<String> 
     signs
 }
 
+/// The Regions of a table's replicas besides its own.
+pub(super) fn other_regions(table: &TableDescription, region: &str) -> Vec<String> {
+    let regions = table.replicas().iter().filter_map(ReplicaDescription::region_name);
+    regions.filter(|other| *other != region).map(str::to_owned).collect()
+}
+
 fn replica_words(replica: &ReplicaDescription) -> String {
     let region = replica.region_name().unwrap_or("an unnamed Region");
     let status = replica.replica_status().map_or("UNKNOWN", |status| status.as_str());

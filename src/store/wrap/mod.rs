@@ -100,6 +100,10 @@ macro_rules! forward_facts {
         fn indexes(&self) -> u64 {
             self.inner.indexes()
         }
+
+        fn replicates_to(&self) -> &[String] {
+            self.inner.replicates_to()
+        }
     };
 }
 use forward_facts;
