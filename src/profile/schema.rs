@@ -111,11 +111,9 @@ pub fn schema() -> Json {
 fn asked_of(kind: &str) -> Asked {
     let mut all = Asked::default();
     for base in ["{}", "\"none\""] {
-        let mut store =
-            format!("kind = {kind:?}\nprimary = {{}}\ndr = {{}}\npolicy = {{}}\nlimits = {{}}\nbase = {base}\n");
-        if kind == "dynamodb" {
-            store += "changes = {}\n";
-        }
+        let store = format!(
+            "kind = {kind:?}\nprimary = {{}}\ndr = {{}}\npolicy = {{}}\nlimits = {{}}\nchanges = {{}}\nbase = {base}\n"
+        );
         all.absorb(read::asked(&format!("{EVERY_TABLE}[[store]]\n{store}")));
     }
     all
