@@ -46,8 +46,7 @@ pub use lineage::S3Lineage;
 pub use object::{kept_evidence, object_digest, replication_of};
 pub use saved::SavedBodies;
 
-use portions::Portion;
-
+use self::portions::Portion;
 use super::aws::{ClockWatch, HttpResponse, endpoint, kind_of_status, sdk_config, store_error};
 use super::{
     BodySource, BodyStream, Depth, ErrorKind, Finding, GuardedWrite, LeafStream, Outcome, ReadStore, Result, Scan,
