@@ -140,12 +140,18 @@ pub fn part(words: &str) -> Command {
     command
 }
 
-/// The product's program.
-pub fn failback() -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_failback"));
+/// A program that sees nothing of what the environment says of AWS, so that both contestants reach the same server.
+pub fn without_surroundings(program: &str) -> Command {
+    let mut command = Command::new(program);
     for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("AWS_")) {
         command.env_remove(name);
     }
+    command
+}
+
+/// The product's program.
+pub fn failback() -> Command {
+    let mut command = without_surroundings(env!("CARGO_BIN_EXE_failback"));
     command.env("NO_COLOR", "1").stderr(Stdio::null());
     command
 }

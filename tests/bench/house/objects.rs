@@ -10,7 +10,7 @@ use aws_sdk_s3::primitives::ByteStream;
 use futures_util::{StreamExt, stream};
 
 use super::Size;
-use super::measure::{Cost, Row, cost_of, failback, in_turns, in_words, part, ratio};
+use super::measure::{Cost, Row, cost_of, failback, in_turns, in_words, part, ratio, without_surroundings};
 
 /// The targets against `rclone check --fast-list --checksum`.
 const WALL_MAX: f64 = 0.5;
@@ -137,7 +137,7 @@ fn diff(folder: &Path, port: u16, objects: u64) -> Cost {
 
 fn rclone(folder: &Path, port: u16, objects: u64) -> Cost {
     let differing = folder.join("differing");
-    let mut command = Command::new("rclone");
+    let mut command = without_surroundings("rclone");
     for (name, value) in
         [("TYPE", "s3"), ("PROVIDER", "Other"), ("ACCESS_KEY_ID", "test"), ("SECRET_ACCESS_KEY", "test")]
     {
