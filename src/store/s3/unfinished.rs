@@ -35,8 +35,12 @@ impl Unfinished {
     pub async fn note(&self, upload: &Noted) -> Result<()> {
         let Some(path) = self.path(upload) else { return Ok(()) };
         let text = serde_json::to_vec(upload).expect("two texts are JSON");
-        let failed = |error| StoreError::caused(ErrorKind::Local, "cannot note an upload that was begun", error);
-        fs::write(path, text).await.map_err(failed)
+        let what = || format!("cannot note an upload that was begun in {}", path.display());
+        let failed = |error| StoreError::caused(ErrorKind::Local, what(), error);
+        if let Some(folder) = path.parent() {
+            super::saved::create_private_folder(folder).await.map_err(failed)?;
+        }
+        fs::write(&path, text).await.map_err(failed)
     }
 
     /// Forgets an upload that has ended; a note that stays costs one request of the next run.
@@ -51,11 +55,15 @@ impl S3Store {
     /// Aborts what earlier runs noted in `saved` and did not end, and notes there from now on.
     pub(super) async fn tidy_uploads(&self, saved: &Path) -> Result<Vec<Finding>> {
         let folder = saved.join(FOLDER);
-        let failed = |error| StoreError::caused(ErrorKind::Local, "cannot read which uploads were begun", error);
-        super::saved::create_private_folder(&folder).await.map_err(failed)?;
         let folder = self.unfinished.0.get_or_init(|| folder);
+        let what = || format!("cannot read which uploads were begun in {}", folder.display());
+        let failed = |error| StoreError::caused(ErrorKind::Local, what(), error);
         let mut aborted = 0;
-        let mut entries = fs::read_dir(folder).await.map_err(failed)?;
+        let mut entries = match fs::read_dir(folder).await {
+            // Nothing was noted yet.
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+            entries => entries.map_err(failed)?,
+        };
         while let Some(entry) = entries.next_entry().await.map_err(failed)? {
             let text = fs::read(entry.path()).await.map_err(failed)?;
             // A note that was cut off was made before anything was sent.
