@@ -90,6 +90,7 @@ fn go_until(terminal: &Terminal, wanted: &str) {
 
 /// Keeps pictures of the screen in the folder that the environment names, for the documentation.
 fn picture(terminal: &Terminal, name: &str) {
+    terminal.wait_for_whole_frame();
     let svg = terminal.svg(&format!("failback: {name}"));
     assert!(svg.contains("<text"), "an empty picture of {name}");
     if let Some(folder) = std::env::var_os("FAILBACK_SCREENS") {

@@ -24,6 +24,9 @@ use crate::rig::Home;
 /// How long anything may take to be seen.
 const SEEN_WITHIN: Duration = Duration::from_secs(90);
 
+/// How long nothing is written when a frame has come in whole.
+const WHOLE_AFTER: Duration = Duration::from_millis(150);
+
 /// How long the last output of a program that has ended may take to arrive.
 const DRAINED_WITHIN: Duration = Duration::from_secs(2);
 
@@ -193,6 +196,18 @@ impl Terminal {
                 panic!("{kind} `{what}` never came ({ended}); the screen is\n{picture}");
             }
             seen = self.seen.1.wait_timeout(seen, left).expect("nothing panics while it holds the screen").0;
+        }
+    }
+
+    /// Waits until nothing more is being written: a frame may come in pieces.
+    pub fn wait_for_whole_frame(&self) {
+        let mut seen = self.seen();
+        let (mut length, mut since) = (seen.written.len(), Instant::now());
+        while since.elapsed() < WHOLE_AFTER {
+            seen = self.seen.1.wait_timeout(seen, WHOLE_AFTER).expect("nothing panics while it holds the screen").0;
+            if seen.written.len() != length {
+                (length, since) = (seen.written.len(), Instant::now());
+            }
         }
     }
 
