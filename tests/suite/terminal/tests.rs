@@ -157,9 +157,8 @@ fn a_question_can_be_interrupted() {
     }
 }
 
-#[tokio::test]
-async fn progress_is_drawn_in_place_and_an_interrupt_leaves_the_terminal_as_it_was() {
-    let Some(regions) = Regions::start().await else { return };
+/// Both sides differ in every item, and are read for seconds.
+async fn home_that_reads_slowly(regions: &Regions) -> Home {
     for at in 0..30 {
         regions.put(PRIMARY, reading("s", at, "1")).await;
         regions.put(DR, reading("s", at, "2")).await;
@@ -167,6 +166,13 @@ async fn progress_is_drawn_in_place_and_an_interrupt_leaves_the_terminal_as_it_w
     let home = Home::new();
     let slow = sensors("limits = { reads_per_second = 4 }\n");
     home.write("p.toml", &format!("name = \"p\"\n{}{slow}", regions.sides()));
+    home
+}
+
+#[tokio::test]
+async fn progress_is_drawn_in_place_and_an_interrupt_leaves_the_terminal_as_it_was() {
+    let Some(regions) = Regions::start().await else { return };
+    let home = home_that_reads_slowly(&regions).await;
     let terminal = Terminal::start(&home, "diff p.toml", SMALL, &[]);
     terminal.wait_for("read sensors primary");
     terminal.wait_for("read sensors dr");
@@ -191,13 +197,7 @@ async fn progress_is_drawn_in_place_and_an_interrupt_leaves_the_terminal_as_it_w
 #[tokio::test]
 async fn a_second_person_sees_how_far_a_command_has_come() {
     let Some(regions) = Regions::start().await else { return };
-    for at in 0..30 {
-        regions.put(PRIMARY, reading("s", at, "1")).await;
-        regions.put(DR, reading("s", at, "2")).await;
-    }
-    let home = Home::new();
-    let slow = sensors("limits = { reads_per_second = 4 }\n");
-    home.write("p.toml", &format!("name = \"p\"\n{}{slow}", regions.sides()));
+    let home = home_that_reads_slowly(&regions).await;
     let work = Terminal::start(&home, "diff p.toml", SMALL, &[]);
     work.wait_for("read sensors dr");
     let guest = Terminal::start(&home, "run p.toml --watch", SMALL, &[]);
