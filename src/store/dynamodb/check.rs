@@ -103,7 +103,9 @@ impl DynamoDbStore {
     /// What the table takes at once: beyond it, a replay is throttled until the service has made room.
     fn check_warmth(&self, table: &TableDescription) -> Option<Finding> {
         let warm = table.warm_throughput()?;
-        let (reads, writes) = (warm.read_units_per_second?, warm.write_units_per_second?);
+        // No table is warm for nothing: a server that says so does not tell.
+        let told = |units: Option<i64>| units.filter(|units| *units > 0);
+        let (reads, writes) = (told(warm.read_units_per_second)?, told(warm.write_units_per_second)?);
         let what = format!("it is warm for {reads} read and {writes} write units a second, more comes by and by");
         let hint = match self.side {
             Side::Primary => format!(
