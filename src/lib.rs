@@ -26,16 +26,18 @@
 //! | [`replay`] | guarded steps, and their undo |
 //! | [`verify`] | the signed certificate, and the proof that cutover asks for |
 //! | [`cutover`] | weights in stages, health, retreat |
+//! | [`discover`] | what both Regions hold, which resources belong together, and the profile that says so |
+//! | [`control`] | the control plane around the data: global clusters, settings, restored resources; in words and commands |
 //! | [`session`] | drives the stages; state is folded from events; everything resumes |
 //! | [`report`] | what people and programs read of a session; pure |
 //! | [`guide`] | what a led session does next, and doing it |
-//! | [`discover`] | what both Regions hold, which resources belong together, and the profile that says so |
 //! | [`drill`] | the whole job on two simulated Regions |
 //! | [`tui`] | the guided session on a terminal |
 //! | [`cli`] | arguments, commands, exit codes |
 
 pub mod cli;
 pub mod compare;
+pub mod control;
 pub mod cutover;
 pub mod diff;
 pub mod digest;

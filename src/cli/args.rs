@@ -6,6 +6,7 @@ use clap::builder::PossibleValuesParser;
 use clap::{Args, Parser, Subcommand};
 
 use crate::model::{Change, Verdict};
+use crate::session::PaceState;
 
 /// Brings an AWS system home after a regional disaster.
 #[derive(Debug, Parser)]
@@ -145,6 +146,14 @@ pub enum Command {
         /// Decisions on held items: NDJSON of {"store", "key", "decision": "dr"|"primary"}
         #[arg(long, value_name = "FILE")]
         decisions: Option<PathBuf>,
+    },
+    /// Tell or change how fast the command goes that is at work on the session
+    Pace {
+        /// The profile
+        profile: PathBuf,
+        /// slower, faster, pause, resume, or a share of the profile's limits such as 50%
+        #[arg(value_parser = pace_of)]
+        pace: Option<PaceWord>,
     },
     /// Restore the primary's prior images, guarded by the after-images
     Undo {
@@ -326,6 +335,37 @@ fn percent_of(text: &str) -> Result<f64, String> {
     percent.ok_or_else(|| "not a share above 0% and up to 100%".to_owned())
 }
 
+/// How fast a command is to go on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PaceWord {
+    /// One step slower.
+    Slower,
+    /// One step faster.
+    Faster,
+    /// Nothing is read or written for now.
+    Pause,
+    /// What was paused goes on.
+    Resume,
+    /// So many percent of the profile's limits.
+    Percent(u32),
+}
+
+fn pace_of(text: &str) -> Result<PaceWord, String> {
+    let range = PaceState::PERCENT_RANGE;
+    match text {
+        "slower" => Ok(PaceWord::Slower),
+        "faster" => Ok(PaceWord::Faster),
+        "pause" => Ok(PaceWord::Pause),
+        "resume" => Ok(PaceWord::Resume),
+        text => {
+            let percent: Option<u32> = text.strip_suffix('%').and_then(|percent| percent.parse().ok());
+            let percent = percent.filter(|percent| range.contains(percent)).map(PaceWord::Percent);
+            let (slowest, fastest) = (range.start(), range.end());
+            percent.ok_or_else(|| format!("not slower, faster, pause, resume or {slowest}% to {fastest}%"))
+        }
+    }
+}
+
 fn words_of<const N: usize>(words: [&'static str; N]) -> PossibleValuesParser {
     words.into()
 }
@@ -356,6 +396,10 @@ pub struct ReportOptions {
     /// Replace keys by a short BLAKE3 digest of their JSON text
     #[arg(long)]
     pub mask_keys: bool,
+    /// Instead of a report, write files for Terraform and CloudFormation into this folder, by which they adopt what was
+    /// restored and takes another resource's place
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["format", "output", "show_values", "mask_keys"])]
+    pub iac: Option<PathBuf>,
 }
 
 /// How a report is written.

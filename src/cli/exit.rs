@@ -93,6 +93,11 @@ fn judge(error: &SessionError) -> (Exit, Option<&'static str>) {
         E::Journal(error) | E::Replay(ReplayError::Journal(error)) => judge_journal(error),
         E::UnknownStore { .. } => (Exit::Usage, None),
         E::SameResource { .. } => (Exit::Usage, Some("name another resource for one of them; nothing was written")),
+        E::ShapesDiffer { findings, .. } if findings.iter().any(|finding| finding.hint.is_some()) => {
+            let hint = "make both alike, say in [[store.mapping]] how dr's columns are read as the primary's, or name another \
+                        resource; nothing was written";
+            (Exit::Usage, Some(hint))
+        }
         E::ShapesDiffer { .. } => (Exit::Usage, Some("make both alike, or name another resource; nothing was written")),
         E::WrongAccount { .. } => (Exit::Usage, Some("use that account's credentials; nothing was written")),
         E::ProfileLacks { .. } => (Exit::Usage, Some("see docs/profile.md for what goes there")),

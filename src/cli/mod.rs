@@ -20,6 +20,9 @@ pub use exit::Exit;
 
 use exit::Failure;
 
+/// The stack of every thread, as large as the main thread's: a command may run on any, and asking many services goes deep.
+const STACK_BYTES: usize = 8 << 20;
+
 /// Runs the command line and gives its exit code.
 pub fn main() -> ExitCode {
     // Both TLS users of this process share one cryptography provider; installing it again is harmless.
@@ -42,7 +45,8 @@ fn run(arguments: Arguments) -> Exit {
     if let Some(exit) = commands::drill::supervise(&arguments.command) {
         return exit;
     }
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+    let mut runtime = tokio::runtime::Builder::new_multi_thread();
+    let runtime = match runtime.enable_all().thread_stack_size(STACK_BYTES).build() {
         Ok(runtime) => runtime,
         Err(error) => return exit::report(&Failure::plain(Exit::Incomplete, error), &arguments.global),
     };

@@ -4,9 +4,10 @@ use std::io::Write;
 
 use serde_json::{Value as Json, json};
 
-use crate::compare::{Comparison, HowRead, SideLogs};
-use crate::model::StoreId;
+use crate::compare::Comparison;
+use crate::model::{Leaf, StoreId};
 use crate::plan::Forecast;
+use crate::report::how_read;
 use crate::store::{Finding, Level, Spent};
 
 /// A line on stderr. Nobody may be there to read it, or its disk may be full: that is no reason to stop.
@@ -75,7 +76,14 @@ pub fn stores_json(stores: &[Comparison]) -> Json {
             "delta": comparison.delta,
             "not_checked": comparison.not_checked,
             "lost_writes": comparison.lost_writes,
+            "reads": comparison.reads,
         });
+        if comparison.spelled > 0 {
+            json["differ_in_spelling"] = json!(comparison.spelled);
+        }
+        if let Some(leaves) = &comparison.leaves {
+            json["compared"] = json!(leaves);
+        }
         if let Some(narrowed) = &comparison.narrowed {
             json["narrowed"] = json!(narrowed);
         }
@@ -98,32 +106,38 @@ pub fn stores_table(stores: &[Comparison]) -> String {
             row
         })
         .collect();
-    table(&header, &rows)
+    let only = |comparison: &&Comparison| comparison.leaves.is_some() && comparison.forecast.is_none();
+    let only = stores.iter().filter(only).filter_map(|comparison| {
+        let (store, leaves) = (&comparison.store, comparison.leaves.as_deref()?);
+        Some(match leaves {
+            Leaf::BY_SERVER => {
+                format!("{store}: rows were compared by hashes that their databases made of them; what differed was read whole\n")
+            }
+            _ => {
+                let words = "as listings tell them: what goes with an object that both sides list alike was not looked at";
+                format!("{store}: only {leaves} were compared, {words}\n")
+            }
+        })
+    });
+    table(&header, &rows) + &only.collect::<String>()
 }
 
 /// How the sides were read, where a change log was followed or could not be; empty where everything was read as usual.
 pub fn readings(stores: &[Comparison]) -> String {
     let mut text = String::new();
     for comparison in stores {
-        for (side, log) in comparison.logs.iter().flat_map(SideLogs::sides) {
-            let store = &comparison.store;
-            text += &match &log.how {
-                HowRead::Scanned { instead: None } => continue,
-                HowRead::Scanned { instead: Some(why) } => {
-                    format!("{store}: {side} was read in full, for its change log does not tell all: {why}\n")
-                }
-                HowRead::Followed { keys, records } => format!(
-                    "{store}: {side} was followed by its change log: {} changes of {} items\n",
-                    number(*records),
-                    number(*keys)
-                ),
-            };
+        for words in how_read(comparison) {
+            text += &format!("{}: {words}\n", comparison.store);
         }
         if let Some(lost) = comparison.lost_writes.as_ref().filter(|lost| lost.total > 0) {
             let (store, total) = (&comparison.store, number(lost.total));
             text += &format!(
                 "{store}: the global table lost {total} writes to newer ones of the other Region; --json names them\n"
             );
+        }
+        if let Some(reads) = &comparison.reads {
+            let forecast = reads.forecast.map_or(String::new(), |units| format!("; forecast {}", number(units)));
+            text += &format!("{}: reading took {} read units{forecast}\n", comparison.store, number(reads.units));
         }
         if let Some(why) = &comparison.unattributed_because {
             let store = &comparison.store;

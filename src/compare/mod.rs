@@ -9,14 +9,13 @@ mod changes;
 mod evidence;
 mod lost;
 mod narrow;
+mod outputs;
 mod read;
 mod settle;
 mod sides;
 
 use std::collections::BTreeSet;
-use std::fs::File;
-use std::io::{BufWriter, Write};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -29,11 +28,12 @@ pub use read::{Progress, Quiet, Reading, TaskUnderWay, read_side};
 pub use sides::{HowRead, Known, LogUse, SideLog, SideLogs};
 
 use self::evidence::Evidence;
+use self::outputs::Outputs;
 use self::sides::{SideLeaves, read_leaves};
-use crate::diff::{BaseState, DeltaLine, HourCounts, JoinedBucket, ReplicationCounts, VerdictCounts, join};
-use crate::digest::manifest::{MANIFEST_FORMAT, ManifestError, ManifestHeader, ManifestWriter};
-use crate::digest::{BUCKETS, Bucket, CANONICAL_FORMAT, SinkError, bucket_root};
-use crate::model::{Clock, Digest, Identity, Key, Side, StoreId, StoreKind, Timestamp, Verdict};
+use crate::diff::{BaseState, HourCounts, JoinedBucket, ReplicationCounts, VerdictCounts, join};
+use crate::digest::manifest::ManifestError;
+use crate::digest::{BUCKETS, Bucket, SinkError};
+use crate::model::{Clock, Digest, Identity, Key, Side, StoreId, StoreKind, Timestamp};
 use crate::store::{StoreError, StorePair};
 
 /// Buckets joined at the same time, at most.
@@ -88,6 +88,16 @@ pub struct SideSummary {
     pub read_until: Timestamp,
 }
 
+/// Read units that a comparison took of both sides.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reads {
+    /// What was taken: the scans, and reading differences once more.
+    pub units: u64,
+    /// What the scans take by the sizes that the service tells of both tables, where both were scanned.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub forecast: Option<u64>,
+}
+
 /// A finished comparison of one store.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Comparison {
@@ -109,6 +119,9 @@ pub struct Comparison {
     /// Differences by what replication says of them, where the store tells.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub replication: Option<ReplicationCounts>,
+    /// Differences that mean the same on both sides and are only spelled otherwise, as 1.0 and 1.00.
+    #[serde(skip_serializing_if = "is_zero", default)]
+    pub spelled: u64,
     /// The file of delta lines, in bucket order.
     pub delta: PathBuf,
     /// The folder of the manifests.
@@ -122,6 +135,9 @@ pub struct Comparison {
     /// Why the primary's own change log could not attribute differences that have no base, where it was asked.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub unattributed_because: Option<String>,
+    /// What reading took, where the service tells.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub reads: Option<Reads>,
     /// How the sides were read, and where their change logs stood; absent in what older versions wrote.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub logs: Option<SideLogs>,
@@ -131,6 +147,9 @@ pub struct Comparison {
     /// Why this is only a forecast, where it is: then it is never parity.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub forecast: Option<String>,
+    /// What leaves were made of, in a word, where that is less than the contents of items.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub leaves: Option<String>,
     /// What this kind of store's comparison does not look at.
     pub not_checked: Vec<String>,
     /// Where not everything was read: what it rests on. It then says nothing of parity.
@@ -139,6 +158,14 @@ pub struct Comparison {
 }
 
 impl Comparison {
+    /// How much of what differs is spelling, in words, where any is.
+    pub fn spelling(&self) -> Option<String> {
+        (self.spelled > 0).then(|| {
+            let all = self.verdicts.differing();
+            format!("of {all} differences {} in spelling only, such as 1.0 and 1.00", self.spelled)
+        })
+    }
+
     /// When the last reading ended.
     pub fn read_until(&self) -> Timestamp {
         self.primary.read_until.max(self.dr.read_until)
@@ -148,6 +175,12 @@ impl Comparison {
     pub fn at_parity(&self) -> bool {
         let is_whole = self.narrowed.is_none() && self.forecast.is_none();
         is_whole && self.primary.root == self.dr.root && self.verdicts.differing() == 0
+    }
+
+    /// Whether both sides were read in full, not followed by their change logs.
+    fn is_scanned(&self) -> bool {
+        let scanned = |log: &SideLog| matches!(log.how, HowRead::Scanned { .. });
+        self.logs.as_ref().is_none_or(|logs| logs.sides().iter().all(|(_, log)| scanned(log)))
     }
 }
 
@@ -222,6 +255,7 @@ pub async fn compare(
 ) -> Result<Comparison, CompareError> {
     let store = &pair.id;
     let read_before = body_bytes_read(pair);
+    let units_before = units_read(pair);
     let sides = 2 + base.readings();
     let budget = settings.memory_bytes / READING_SHARE / sides;
     let (primary, dr) = futures_util::try_join!(
@@ -230,7 +264,8 @@ pub async fn compare(
     )?;
     let base_buckets = base.read(store, budget, settings, clock, progress).await?;
     let comparison = joined(pair, (primary, dr), Arc::new(base_buckets), None, settings, clock).await?;
-    Ok(Comparison { body_bytes: comparison.body_bytes.saturating_sub(read_before), ..comparison })
+    let reads = reads(pair, units_before, comparison.is_scanned());
+    Ok(Comparison { body_bytes: comparison.body_bytes.saturating_sub(read_before), reads, ..comparison })
 }
 
 /// Joins what was read of both sides and the base, and writes what came of it.
@@ -250,7 +285,7 @@ async fn joined(
     let (primary, dr) = (Arc::new(primary), Arc::new(dr));
     let at_once = buckets_at_once(settings, (&primary, &dr), &base_buckets);
     for first in (0..BUCKETS).step_by(at_once) {
-        let joined = {
+        let mut joined = {
             let (primary, dr, base) = (primary.clone(), dr.clone(), base_buckets.clone());
             let store = store.clone();
             let indexes = first..(first + at_once).min(BUCKETS);
@@ -258,7 +293,7 @@ async fn joined(
                 .await
                 .expect("joining buckets does not panic")?
         };
-        for (offset, mut bucket) in joined.into_iter().enumerate() {
+        for bucket in &mut joined {
             if is_forecast {
                 // What is only listed cannot be held against a base: it is the same on both sides, and that is all.
                 bucket.joined.unchanged += std::mem::take(&mut bucket.joined.converged);
@@ -271,9 +306,9 @@ async fn joined(
                     bucket.common.insert(candidate.key.clone());
                 }
             }
-            let lines = settle::settle(pair, &mut bucket, settings, clock, &evidence).await?;
-            outputs.write(store, first + offset, &bucket, &lines)?;
         }
+        let settled = settle::settle_all(pair, &mut joined, settings, clock, &evidence).await?;
+        outputs.write(store, first, joined, &settled).await?;
     }
     base_buckets.prove_read(store, &outputs.base_roots, outputs.base_read)?;
     let (attributed, unattributed_because) = match evidence.attributed() {
@@ -299,6 +334,17 @@ fn is_zero(bytes: &u64) -> bool {
 
 fn body_bytes_read(pair: &StorePair) -> u64 {
     pair.primary.body_bytes_read() + pair.dr.body_bytes_read()
+}
+
+fn units_read(pair: &StorePair) -> u64 {
+    pair.primary.spent().read_units + pair.dr.spent().read_units
+}
+
+/// What was read since `before`, beside what reading all of both sides was thought to take.
+fn reads(pair: &StorePair, before: u64, is_scanned: bool) -> Option<Reads> {
+    let units = units_read(pair).saturating_sub(before);
+    let forecast = pair.primary.units_to_read().zip(pair.dr.units_to_read()).filter(|_| is_scanned);
+    (units > 0).then(|| Reads { units, forecast: forecast.map(|(primary, dr)| primary + dr) })
 }
 
 /// Why a comparison of these sides is only a forecast.
@@ -357,131 +403,4 @@ fn join_buckets(
             Ok(BucketPair { primary, dr, base_root: base.root, base_read: base.items, joined, common: BTreeSet::new() })
         })
         .collect()
-}
-
-/// Where the delta is until it is whole.
-fn draft_of(delta: &Path) -> PathBuf {
-    delta.with_added_extension("unfinished")
-}
-
-/// The files a comparison writes.
-struct Outputs {
-    primary: ManifestWriter,
-    dr: ManifestWriter,
-    delta: BufWriter<File>,
-    delta_path: PathBuf,
-    manifests: PathBuf,
-    verdicts: VerdictCounts,
-    hours: Option<HourCounts>,
-    replication: ReplicationCounts,
-    base_items: u64,
-    base_read: u64,
-    base_roots: Box<[Digest; BUCKETS]>,
-}
-
-impl Outputs {
-    fn create(store: &StoreId, settings: &Settings) -> Result<Outputs, CompareError> {
-        let manifest = |source| CompareError::Manifest { store: store.clone(), source };
-        let delta_path = settings.delta.clone();
-        let delta_error = |source| CompareError::Delta { store: store.clone(), path: delta_path.clone(), source };
-        let parent = delta_path.parent().unwrap_or(Path::new("."));
-        std::fs::create_dir_all(parent).map_err(delta_error)?;
-        let delta = BufWriter::new(File::create(draft_of(&delta_path)).map_err(delta_error)?);
-        Ok(Outputs {
-            primary: ManifestWriter::create(&settings.manifests, Side::Primary).map_err(manifest)?,
-            dr: ManifestWriter::create(&settings.manifests, Side::Dr).map_err(manifest)?,
-            delta,
-            delta_path,
-            manifests: settings.manifests.clone(),
-            verdicts: VerdictCounts::default(),
-            hours: settings.hours_since.map(HourCounts::since),
-            replication: ReplicationCounts::default(),
-            base_items: 0,
-            base_read: 0,
-            base_roots: Box::new([bucket_root(&[]); BUCKETS]),
-        })
-    }
-
-    fn write(
-        &mut self,
-        store: &StoreId,
-        index: usize,
-        bucket: &BucketPair,
-        lines: &settle::Settled,
-    ) -> Result<(), CompareError> {
-        let manifest = |source| CompareError::Manifest { store: store.clone(), source };
-        self.primary.write(index, &bucket.primary).map_err(manifest)?;
-        self.dr.write(index, &bucket.dr).map_err(manifest)?;
-        self.base_items += bucket.joined.base_items;
-        self.base_read += bucket.base_read;
-        self.base_roots[index] = bucket.base_root;
-        self.verdicts.add(Verdict::Unchanged, bucket.joined.unchanged + lines.unchanged);
-        self.verdicts.add(Verdict::Converged, bucket.joined.converged + lines.converged);
-        for line in &lines.delta {
-            self.verdicts.add(line.verdict, 1);
-            self.hours.iter_mut().for_each(|hours| hours.add(line.changed_at));
-            self.replication.add(line.verdict, line.replication.as_ref());
-            self.line(line).map_err(|source| CompareError::Delta {
-                store: store.clone(),
-                path: self.delta_path.clone(),
-                source,
-            })?;
-        }
-        Ok(())
-    }
-
-    fn line(&mut self, line: &DeltaLine) -> std::io::Result<()> {
-        serde_json::to_writer(&mut self.delta, line)?;
-        self.delta.write_all(b"\n")
-    }
-
-    fn finish(
-        mut self,
-        pair: &StorePair,
-        primary: &SideLeaves,
-        dr: &SideLeaves,
-        base: Option<BaseSummary>,
-    ) -> Result<Comparison, CompareError> {
-        let store = &pair.id;
-        // What an earlier comparison found stays whole until this one is.
-        let whole = self.delta.flush().and_then(|()| std::fs::rename(draft_of(&self.delta_path), &self.delta_path));
-        whole.map_err(|source| CompareError::Delta { store: store.clone(), path: self.delta_path.clone(), source })?;
-        let side = |writer: ManifestWriter, side: Side, reading: &SideLeaves| {
-            let header = ManifestHeader {
-                format: MANIFEST_FORMAT,
-                canonical_format: CANONICAL_FORMAT,
-                store: store.clone(),
-                side,
-                identity: reading.identity.clone(),
-                read_from: reading.read_from,
-                read_until: reading.read_until,
-                items: writer.items(),
-                root: writer.root(),
-            };
-            let header =
-                writer.finish(header).map_err(|source| CompareError::Manifest { store: store.clone(), source })?;
-            let ManifestHeader { identity, items, root, read_from, read_until, .. } = header;
-            Ok(SideSummary { identity, items, root, read_from, read_until })
-        };
-        Ok(Comparison {
-            store: store.clone(),
-            kind: pair.primary.kind(),
-            primary: side(self.primary, Side::Primary, primary)?,
-            dr: side(self.dr, Side::Dr, dr)?,
-            base: base.map(|base| BaseSummary { items: self.base_items, ..base }),
-            verdicts: self.verdicts,
-            hours: self.hours.filter(HourCounts::is_told),
-            replication: Some(self.replication).filter(ReplicationCounts::is_told),
-            delta: self.delta_path,
-            manifests: self.manifests,
-            lost_writes: None,
-            indexes: pair.primary.indexes(),
-            unattributed_because: None,
-            logs: primary.log.clone().zip(dr.log.clone()).map(|(primary, dr)| SideLogs { primary, dr }),
-            body_bytes: body_bytes_read(pair),
-            forecast: forecast(pair),
-            not_checked: Vec::new(),
-            narrowed: None,
-        })
-    }
 }

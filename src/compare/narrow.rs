@@ -11,6 +11,7 @@ use super::changes::EvidenceBuckets;
 use super::read::task_name;
 use super::sides::SideLeaves;
 use super::{Base, CompareError, Comparison, Progress, READING_SHARE, Reading, Settings, TaskUnderWay, joined};
+use super::{reads, units_read};
 use crate::digest::{BUCKETS, LeafSink};
 use crate::model::{Clock, Key, Leaf, Side};
 use crate::store::{Depth, ReadStore, StorePair};
@@ -36,8 +37,7 @@ pub async fn compare_changed(
     pair: &StorePair,
     base: &Base,
     settings: &Settings,
-    clock: &dyn Clock,
-    progress: &dyn Progress,
+    (clock, progress): (&dyn Clock, &dyn Progress),
 ) -> Result<Comparison, CompareError> {
     let store = &pair.id;
     let rests_on = match base {
@@ -48,6 +48,7 @@ pub async fn compare_changed(
         let why = "reading only what changed needs the changes of both sides".to_owned();
         return Err(CompareError::Base { store: store.clone(), why });
     };
+    let units_before = units_read(pair);
     let budget = settings.memory_bytes / READING_SHARE / (2 + base.readings());
     let base_buckets = Arc::new(base.read(store, budget, settings, clock, progress).await?);
     let evidence = base_buckets.evidence().expect("a base of changes was read above");
@@ -59,7 +60,9 @@ pub async fn compare_changed(
     for index in 0..BUCKETS {
         keys += evidence.keys(store, index)?.len() as u64;
     }
-    joined(pair, (primary, dr), base_buckets, Some(Narrowed { keys, rests_on }), settings, clock).await
+    let narrowed = Some(Narrowed { keys, rests_on });
+    let comparison = joined(pair, (primary, dr), base_buckets, narrowed, settings, clock).await?;
+    Ok(Comparison { reads: reads(pair, units_before, false), ..comparison })
 }
 
 /// Reads the leaves of the keys that logs name.

@@ -3,15 +3,17 @@
 //! Under live writers a leaf may be old by the time it is joined, and two items may be equal though their leaves were made
 //! from different kinds of proof. Leaves are put right here, so that the roots are those of what was last read.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use futures_util::{StreamExt, TryStreamExt, stream};
+use futures_util::future::BoxFuture;
+use futures_util::{FutureExt, StreamExt, TryStreamExt, stream};
 
 use super::evidence::Evidence;
 use super::{BucketPair, CompareError, Settings};
-use crate::diff::{BaseFacts, BaseState, Candidate, DeltaLine, Facts, NOT_REPLICATED, Replication, classify};
+use crate::diff::{
+    BaseFacts, BaseState, Candidate, DeltaLine, Facts, NOT_REPLICATED, Replication, classify, differ_in_spelling,
+};
 use crate::model::{Change, Clock, Digest, Item, Key, Leaf, Side, Timestamp, Value, Verdict};
-use crate::store::s3::replication_of;
 use crate::store::{Depth, ErrorKind, StorePair};
 
 /// Keys read again in one request to a store.
@@ -30,7 +32,24 @@ pub(super) struct Settled {
 type Images = (Option<Item>, Option<Item>);
 pub(super) type Patches = BTreeMap<Key, Option<Leaf>>;
 
-pub(super) async fn settle(
+/// Settles buckets, several at a time where they have few candidates, so that no more is read at once than of one with many.
+pub(super) async fn settle_all(
+    pair: &StorePair,
+    buckets: &mut [BucketPair],
+    settings: &Settings,
+    clock: &dyn Clock,
+    evidence: &Evidence<'_>,
+) -> Result<Vec<Settled>, CompareError> {
+    let most = buckets.iter().map(|bucket| bucket.joined.candidates.len()).max().unwrap_or_default();
+    let at_once = (KEYS_AT_ONCE / most.max(1)).clamp(1, buckets.len().max(1));
+    let mut waiting: Vec<BoxFuture<'_, Result<Settled, CompareError>>> = Vec::new();
+    for bucket in buckets {
+        waiting.push(settle(pair, bucket, settings, clock, evidence).boxed());
+    }
+    stream::iter(waiting).buffered(at_once).try_collect().await
+}
+
+async fn settle(
     pair: &StorePair,
     bucket: &mut BucketPair,
     settings: &Settings,
@@ -40,12 +59,13 @@ pub(super) async fn settle(
     let mut settled = Settled::default();
     let (mut primary_patches, mut dr_patches) = (Patches::new(), Patches::new());
     for candidates in bucket.joined.candidates.chunks(KEYS_AT_ONCE) {
-        let images = read_again(pair, candidates).await?;
+        let images = read_again(pair, candidates, &bucket.common).await?;
         for (candidate, (mut primary, mut dr)) in candidates.iter().zip(images) {
             let same = share_proof(&mut primary, &mut dr);
             let base = match candidate.base {
                 // Only what would be held for want of a base is worth asking for.
                 BaseState::Unknown if !same => evidence.base_of(&candidate.key, &primary).await,
+                BaseState::Present(digest) if is_half_told(pair, &digest, &primary, &dr) => BaseState::Unknown,
                 known => known,
             };
             let candidate = &Candidate { key: candidate.key.clone(), base };
@@ -55,7 +75,7 @@ pub(super) async fn settle(
                 Verdict::Converged => settled.converged += 1,
                 verdict if verdict.is_difference() => {
                     let line = line_of(pair, candidate, verdict, &primary, &dr, settings);
-                    let mut line = line.map(|line| with_replication(line, &primary, &dr));
+                    let mut line = line.map(|line| with_replication(pair, line, &primary, &dr));
                     // What this session wrote to the primary itself is no write that dr never saw.
                     if bucket.common.contains(&candidate.key) {
                         line.iter_mut().for_each(|line| line.doubt = None);
@@ -77,17 +97,32 @@ pub(super) async fn settle(
     Ok(settled)
 }
 
+/// Whether the base knows only the body of an item, and the sides differ beside it too: it cannot tell which of them changed
+/// that, so following either might lose what the other did.
+fn is_half_told(pair: &StorePair, base: &Digest, primary: &Option<Item>, dr: &Option<Item>) -> bool {
+    let (Some(primary), Some(dr)) = (primary, dr) else { return false };
+    let is_listed = primary.is_listed_as(base) || dr.is_listed_as(base);
+    is_listed && pair.primary.differ_beside_leaves(primary, dr)
+}
+
 /// Whether dr may have lost by its time to live what the primary still holds.
 fn is_lost_by_expiry(line: &DeltaLine) -> bool {
     line.verdict == Verdict::Expired && line.change == Change::Delete
 }
 
 /// Reads candidates on both sides, and again by content where they share no kind of proof or none that the base knows.
-async fn read_again(pair: &StorePair, candidates: &[Candidate]) -> Result<Vec<Images>, CompareError> {
+async fn read_again(
+    pair: &StorePair,
+    candidates: &[Candidate],
+    common: &BTreeSet<Key>,
+) -> Result<Vec<Images>, CompareError> {
     let keys: Vec<Key> = candidates.iter().map(|candidate| candidate.key.clone()).collect();
     let mut images = fetch_both(pair, &keys, Depth::Evidence).await?;
     share_proofs(pair, &mut images).await?;
-    let doubtful: Vec<usize> = (0..keys.len()).filter(|at| is_doubtful(candidates[*at].base, &images[*at])).collect();
+    // No body that is read proves what a listing told of a past one.
+    let is_listed = |key: &Key| pair.primary.leaves_from().is_some() && !common.contains(key);
+    let base_of = |at: usize| if is_listed(&keys[at]) { BaseState::Unknown } else { candidates[at].base };
+    let doubtful: Vec<usize> = (0..keys.len()).filter(|at| is_doubtful(base_of(*at), &images[*at])).collect();
     if !doubtful.is_empty() {
         let keys: Vec<Key> = doubtful.iter().map(|at| keys[*at].clone()).collect();
         let by_content = fetch_both(pair, &keys, Depth::Content).await?;
@@ -206,6 +241,7 @@ fn line_of(
         BaseState::Present(digest) => primary.as_ref().is_some_and(|item| item.is_proved_by(&digest)),
     };
     let hold = [primary, dr].into_iter().flatten().find_map(|item| item.hold.clone());
+    let hold_delete = (change == Change::Delete).then(|| pair.primary.holds_deletes(&candidate.key)).flatten();
     Some(DeltaLine {
         store: pair.id.clone(),
         key,
@@ -220,18 +256,20 @@ fn line_of(
         newer: settings.newest_field.as_deref().and_then(|field| newer(field, primary, dr)),
         changed_at: changed_at(settings.newest_field.as_deref(), verdict, primary, dr),
         hold,
+        hold_delete,
         replication: None,
         doubt: None,
         expiry_proved: false,
+        spelling: differ_in_spelling(primary, dr),
         rank: pair.primary.rank(&candidate.key),
     })
 }
 
 /// The line with what replication says of both sides' copies.
-fn with_replication(line: DeltaLine, primary: &Option<Item>, dr: &Option<Item>) -> DeltaLine {
-    let word =
-        |item: &Option<Item>| item.as_ref().map(|item| replication_of(item).unwrap_or(NOT_REPLICATED).to_owned());
-    let replication = Replication::of(word(primary).as_deref(), word(dr).as_deref());
+fn with_replication(pair: &StorePair, line: DeltaLine, primary: &Option<Item>, dr: &Option<Item>) -> DeltaLine {
+    let primary = primary.as_ref().map(|item| pair.primary.replication(item).unwrap_or(NOT_REPLICATED));
+    let dr = dr.as_ref().map(|item| pair.dr.replication(item).unwrap_or(NOT_REPLICATED));
+    let replication = Replication::of(primary, dr);
     let doubt = replication.as_ref().and_then(|replication| replication.doubt(line.verdict));
     DeltaLine { replication, doubt, ..line }
 }

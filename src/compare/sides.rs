@@ -104,7 +104,7 @@ pub(super) struct SideLeaves {
 
 enum Leaves {
     Scanned(Buckets),
-    Followed { manifest: Manifest, touched: Vec<Vec<Key>> },
+    Followed { manifest: Box<Manifest>, touched: Vec<Vec<Key>> },
 }
 
 impl SideLeaves {
@@ -190,7 +190,7 @@ async fn follow(store: &dyn ReadStore, side: Side, known: &Known, clock: &dyn Cl
         read_from: summary.read_from,
         read_until: summary.read_until,
         log: Some(SideLog { start: LogStart::Mark(until), how }),
-        leaves: Leaves::Followed { manifest, touched },
+        leaves: Leaves::Followed { manifest: Box::new(manifest), touched },
     })
 }
 

@@ -42,6 +42,9 @@ pub struct DeltaLine {
     /// Why the store asks to leave this item to a person.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub hold: Option<String>,
+    /// Why the store asks to leave it to a person, should the primary's item be deleted.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub hold_delete: Option<String>,
     /// How far replication between the sides came with the item, where the store tells.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub replication: Option<Replication>,
@@ -51,6 +54,9 @@ pub struct DeltaLine {
     /// Whether dr's change log proves that its time to live removed what the primary still holds.
     #[serde(skip_serializing_if = "std::ops::Not::not", default)]
     pub expiry_proved: bool,
+    /// Whether both sides mean the same and only spell it otherwise, as 1.0 and 1.00.
+    #[serde(skip_serializing_if = "std::ops::Not::not", default)]
+    pub spelling: bool,
     /// The order among containers: parents before children.
     #[serde(default)]
     pub rank: u32,

@@ -4,7 +4,7 @@ use std::cmp::Ordering;
 use std::collections::BTreeSet;
 
 use super::{BaseState, Facts, classify};
-use crate::digest::{Bucket, LeafRef};
+use crate::digest::{Bucket, KeyRef, LeafRef};
 use crate::model::{Key, Leaf, Verdict};
 
 /// A key whose two sides differ by their leaves, or that moved while it was read: to be read again before it counts.
@@ -32,8 +32,9 @@ pub struct JoinedBucket {
 /// Joins one bucket; `base` is `None` where there is no base, else sorted by key with each key once.
 pub fn join(primary: &Bucket, dr: &Bucket, base: Option<&[Leaf]>) -> JoinedBucket {
     let mut joined = JoinedBucket { base_items: base.map_or(0, |base| base.len() as u64), ..JoinedBucket::default() };
-    let restless: BTreeSet<&[u8]> = primary.restless().iter().chain(dr.restless()).map(Key::as_bytes).collect();
-    let mut unseen = restless.clone();
+    let restless: BTreeSet<&Key> = primary.restless().iter().chain(dr.restless()).collect();
+    let mut restless = restless.into_iter().peekable();
+    let mut unseen = Vec::new();
     let mut in_base = base.map(BaseWalk::new);
     let (mut primary_rows, mut dr_rows) = (primary.iter(), dr.iter());
     let (mut primary_row, mut dr_row) = (primary_rows.next(), dr_rows.next());
@@ -41,12 +42,12 @@ pub fn join(primary: &Bucket, dr: &Bucket, base: Option<&[Leaf]>) -> JoinedBucke
         let base_state = in_base.as_mut().map_or(BaseState::Unknown, |base| base.seek(key));
         let digests = (in_primary.map(|row| row.digest()), in_dr.map(|row| row.digest()));
         let verdict = classify(Facts::from_digests(base_state, digests.0, digests.1));
-        let is_restless = !restless.is_empty() && restless.contains(key);
-        if is_restless {
-            unseen.remove(key);
+        while let Some(passed) = restless.next_if(|restless| KeyRef::whole(restless) < key) {
+            unseen.push(passed);
         }
+        let is_restless = restless.next_if(|restless| KeyRef::whole(restless) == key).is_some();
         if verdict.is_difference() || is_restless {
-            joined.candidates.push(Candidate { key: Key::from_canonical(key), base: base_state });
+            joined.candidates.push(Candidate { key: key.to_key(), base: base_state });
         } else if verdict == Verdict::Converged {
             joined.converged += 1;
         } else {
@@ -60,10 +61,8 @@ pub fn join(primary: &Bucket, dr: &Bucket, base: Option<&[Leaf]>) -> JoinedBucke
         }
     }
     // Neither side had these when it was read, and something happened to them: they may be there by now.
-    let unseen = unseen.into_iter().map(|key| {
-        let key = Key::from_canonical(key);
-        Candidate { base: base_of(base, &key), key }
-    });
+    unseen.extend(restless);
+    let unseen = unseen.into_iter().map(|key| Candidate { base: base_of(base, key), key: key.clone() });
     let unseen: Vec<Candidate> = unseen.collect();
     let read_again = unseen.iter().filter(|candidate| matches!(candidate.base, BaseState::Present(_))).count() as u64;
     // Items of the base that both sides deleted: they converged.
@@ -74,13 +73,13 @@ pub fn join(primary: &Bucket, dr: &Bucket, base: Option<&[Leaf]>) -> JoinedBucke
 }
 
 /// The smaller key of two leaves, and which of them have it.
-type Next<'a> = (&'a [u8], Option<LeafRef<'a>>, Option<LeafRef<'a>>);
+type Next<'a> = (KeyRef<'a>, Option<LeafRef<'a>>, Option<LeafRef<'a>>);
 
 fn smaller<'a>(primary: Option<LeafRef<'a>>, dr: Option<LeafRef<'a>>) -> Option<Next<'a>> {
     let (Some(one), Some(other)) = (primary, dr) else {
         return primary.or(dr).map(|row| (row.key(), primary, dr));
     };
-    Some(match one.key().cmp(other.key()) {
+    Some(match one.key().cmp(&other.key()) {
         Ordering::Less => (one.key(), primary, None),
         Ordering::Equal => (one.key(), primary, dr),
         Ordering::Greater => (other.key(), None, dr),
@@ -106,9 +105,9 @@ impl<'a> BaseWalk<'a> {
     }
 
     /// What the base says of a key; keys come in ascending order.
-    fn seek(&mut self, key: &[u8]) -> BaseState {
+    fn seek(&mut self, key: KeyRef<'_>) -> BaseState {
         while let Some((leaf, rest)) = self.rest.split_first() {
-            match leaf.key.as_bytes().cmp(key) {
+            match KeyRef::whole(&leaf.key).cmp(&key) {
                 Ordering::Less => self.passed_over += 1,
                 Ordering::Equal => {
                     self.rest = rest;

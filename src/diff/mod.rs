@@ -4,6 +4,7 @@ mod classify;
 mod delta;
 mod hours;
 mod join;
+mod meaning;
 mod replication;
 mod sample;
 
@@ -11,5 +12,6 @@ pub use classify::{BaseFacts, BaseState, Facts, classify};
 pub use delta::{DeltaError, DeltaLine, VerdictCounts};
 pub use hours::{HOURS_AFTER_MAX, HOURS_BEFORE_MAX, HourCounts};
 pub use join::{Candidate, JoinedBucket, join};
+pub use meaning::differ_in_spelling;
 pub use replication::{NOT_REPLICATED, Replication, ReplicationCounts};
 pub use sample::share_at_most;

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::BUCKETS;
 use super::rows::{LeafRef, Rows};
+use super::shape::{KeyRef, Shapes};
 use super::sort::{KeyOrder, in_key_order};
 use crate::model::{Digest, Key, Leaf};
 
@@ -28,6 +29,8 @@ pub fn bucket_of(key: &Key) -> usize {
 pub struct Bucket {
     /// Records as they were read; they stay where they are.
     rows: Arc<Rows>,
+    /// What their keys have in common.
+    shapes: Arc<Shapes>,
     /// Where the record of each leaf begins, in key order.
     order: Vec<usize>,
     restless: Vec<Key>,
@@ -36,35 +39,35 @@ pub struct Bucket {
 impl Bucket {
     /// Sorts leaves by key and folds repeats; of repeats that disagree the last one read stays, and the key is restless.
     pub fn from_leaves(leaves: &[Leaf]) -> Bucket {
-        let mut rows = Rows::default();
-        leaves.iter().for_each(|leaf| rows.push(leaf));
-        Bucket::from_rows(Arc::new(rows))
+        let (mut rows, mut shapes) = (Rows::default(), Shapes::default());
+        leaves.iter().for_each(|leaf| rows.push(&mut shapes, leaf));
+        Bucket::from_rows(Arc::new(rows), Arc::new(shapes))
     }
 
     /// The same from records in the order in which they were read.
-    pub(super) fn from_rows(rows: Arc<Rows>) -> Bucket {
-        let KeyOrder { places: mut order, may_repeat } = in_key_order(&rows);
+    pub(super) fn from_rows(rows: Arc<Rows>, shapes: Arc<Shapes>) -> Bucket {
+        let KeyOrder { places: mut order, may_repeat } = in_key_order(&rows, &shapes);
         let mut restless: Vec<Key> = Vec::new();
         if !may_repeat {
-            return Bucket { rows, order, restless };
+            return Bucket { rows, shapes, order, restless };
         }
         order.dedup_by(|later, kept| {
-            let (row, last) = (rows.at(*later), rows.at(*kept));
+            let (row, last) = (rows.at(*later, &shapes), rows.at(*kept, &shapes));
             if row.key() != last.key() {
                 return false;
             }
-            if !last.same_digest(&row) && restless.last().is_none_or(|key| key.as_bytes() != row.key()) {
-                restless.push(Key::from_canonical(row.key()));
+            if !last.same_digest(&row) && restless.last().is_none_or(|key| KeyRef::whole(key) != row.key()) {
+                restless.push(row.key().to_key());
             }
             *kept = *later;
             true
         });
-        Bucket { rows, order, restless }
+        Bucket { rows, shapes, order, restless }
     }
 
     /// The leaves, by key.
     pub fn iter(&self) -> impl Iterator<Item = LeafRef<'_>> {
-        self.order.iter().map(|place| self.rows.at(*place))
+        self.order.iter().map(|place| self.rows.at(*place, &self.shapes))
     }
 
     /// Number of leaves.
@@ -100,19 +103,20 @@ impl Bucket {
             return;
         }
         let mut rows = Rows::with_capacity(self.rows.as_bytes().len());
+        let mut shapes = Shapes::clone(&self.shapes);
         for row in self.iter() {
             let mut is_replaced = false;
-            while let Some((key, leaf)) = patches.next_if(|(key, _)| key.as_bytes() <= row.key()) {
-                is_replaced |= key.as_bytes() == row.key();
-                leaf.into_iter().for_each(|leaf| rows.push(leaf));
+            while let Some((key, leaf)) = patches.next_if(|(key, _)| KeyRef::whole(key) <= row.key()) {
+                is_replaced |= KeyRef::whole(key) == row.key();
+                leaf.into_iter().for_each(|leaf| rows.push(&mut shapes, leaf));
             }
             if !is_replaced {
                 rows.push_row(row);
             }
         }
-        patches.filter_map(|(_, leaf)| leaf).for_each(|leaf| rows.push(leaf));
-        self.order = rows.places().collect();
-        self.rows = Arc::new(rows);
+        patches.filter_map(|(_, leaf)| leaf).for_each(|leaf| rows.push(&mut shapes, leaf));
+        self.order = rows.iter(&shapes).map(|(place, _)| place).collect();
+        (self.rows, self.shapes) = (Arc::new(rows), Arc::new(shapes));
     }
 
     /// The root of this bucket, as of [`bucket_root`].
@@ -124,17 +128,17 @@ impl Bucket {
 /// The root of one bucket: BLAKE3 over a domain mark, the number of leaves, and each leaf's key length, key and digest in
 /// key order; lengths and counts as 8 bytes little-endian.
 pub fn bucket_root(leaves: &[Leaf]) -> Digest {
-    root_over(leaves.len(), leaves.iter().map(|leaf| (leaf.key.as_bytes(), leaf.digest)))
+    root_over(leaves.len(), leaves.iter().map(|leaf| (KeyRef::whole(&leaf.key), leaf.digest)))
 }
 
-fn root_over<'a>(count: usize, leaves: impl Iterator<Item = (&'a [u8], Digest)>) -> Digest {
+fn root_over<'a>(count: usize, leaves: impl Iterator<Item = (KeyRef<'a>, Digest)>) -> Digest {
     let mut hasher = blake3::Hasher::new();
     let mut bytes = Vec::with_capacity(HASHED_TOGETHER + 1024);
     bytes.extend_from_slice(BUCKET_DOMAIN);
     bytes.extend_from_slice(&(count as u64).to_le_bytes());
     for (key, digest) in leaves {
         bytes.extend_from_slice(&(key.len() as u64).to_le_bytes());
-        bytes.extend_from_slice(key);
+        key.append_to(&mut bytes);
         bytes.extend_from_slice(digest.as_bytes());
         if bytes.len() >= HASHED_TOGETHER {
             hasher.update(&bytes);

@@ -16,7 +16,7 @@ pub fn key_json(kind: StoreKind, key: &Key) -> Json {
         return json!({ "undecodable": hex::encode(key.as_bytes()) });
     };
     match (kind, &value) {
-        (StoreKind::Postgres, Value::List(parts)) => sql_key(parts),
+        (StoreKind::Postgres | StoreKind::Mysql, Value::List(parts)) => sql_key(parts),
         (StoreKind::DynamoDb | StoreKind::Memory, Value::Map(entries)) => {
             Json::Object(entries.iter().map(|(name, value)| (name.clone(), value_json(value))).collect())
         }
@@ -36,7 +36,7 @@ pub fn key_text(kind: StoreKind, key: &Key) -> String {
         entries.iter().map(|(name, value)| format!("{name}={}", plain(value))).collect::<Vec<_>>().join(" ")
     };
     match (kind, &value) {
-        (StoreKind::Postgres, Value::List(parts)) => match parts.as_slice() {
+        (StoreKind::Postgres | StoreKind::Mysql, Value::List(parts)) => match parts.as_slice() {
             [table, Value::Map(columns)] => format!("{} {}", plain(table), pairs(columns)),
             _ => plain(&value),
         },

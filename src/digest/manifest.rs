@@ -9,10 +9,12 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use bytes::Bytes;
+use parquet::basic::Compression;
 use parquet::column::reader::{ColumnReader, ColumnReaderImpl};
 use parquet::data_type::{ByteArray, ByteArrayType, DataType, Int64Type};
 use parquet::errors::ParquetError;
-use parquet::file::properties::WriterProperties;
+use parquet::file::properties::{EnabledStatistics, WriterProperties};
 use parquet::file::reader::{FileReader, RowGroupReader, SerializedFileReader};
 use parquet::file::writer::{SerializedFileWriter, SerializedRowGroupWriter};
 use parquet::schema::parser::parse_message_type;
@@ -23,8 +25,12 @@ use super::rows::LeafRef;
 use super::{BUCKETS, CANONICAL_FORMAT};
 use crate::model::{Digest, Identity, Key, Leaf, Side, StoreId, Timestamp};
 
-/// Version of the manifest's layout.
+/// Version of the layout of manifests whose leaves are made of the contents of items.
 pub const MANIFEST_FORMAT: u32 = 1;
+
+/// Version of the layout of manifests that say what else their leaves are made of; a program that does not know of it must
+/// not take them for the others.
+const MANIFEST_FORMAT_OF_LESS: u32 = 2;
 
 /// Written last and removed first: a folder without it is no manifest.
 const HEADER_FILE: &str = "manifest.json";
@@ -61,6 +67,9 @@ pub struct ManifestHeader {
     pub items: u64,
     /// The root over all leaves.
     pub root: Digest,
+    /// What the leaves are made of, where that is less than the contents of items.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub leaves: Option<String>,
 }
 
 /// A manifest that cannot be written or read.
@@ -99,7 +108,7 @@ pub enum ManifestError {
         source: serde_json::Error,
     },
     /// Written by another version.
-    #[error("manifest {} has format {found}, this program reads {MANIFEST_FORMAT}", path.display())]
+    #[error("manifest {} has format {found}, this program reads {MANIFEST_FORMAT} and {MANIFEST_FORMAT_OF_LESS}", path.display())]
     Version {
         /// The folder.
         path: PathBuf,
@@ -119,8 +128,23 @@ pub enum ManifestError {
 /// Writes a manifest bucket by bucket.
 #[derive(Debug)]
 pub struct ManifestWriter {
-    folder: PathBuf,
+    parts: PartWriter,
     roots: Box<[Digest; BUCKETS]>,
+    items: u64,
+}
+
+/// Writes buckets of a manifest, several at a time; the manifest must then be told of them.
+#[derive(Debug, Clone)]
+pub struct PartWriter {
+    folder: PathBuf,
+}
+
+/// A bucket that was written.
+#[derive(Debug)]
+#[must_use = "the manifest must be told of it"]
+pub struct Part {
+    bucket: usize,
+    root: Digest,
     items: u64,
 }
 
@@ -142,7 +166,8 @@ impl ManifestWriter {
             }
         }
         fs::create_dir_all(&folder).map_err(io_error(&folder))?;
-        Ok(ManifestWriter { folder, roots: Box::new([bucket_root(&[]); BUCKETS]), items: 0 })
+        let parts = PartWriter { folder };
+        Ok(ManifestWriter { parts, roots: Box::new([bucket_root(&[]); BUCKETS]), items: 0 })
     }
 
     /// Writes one bucket; an empty bucket has no file.
@@ -151,16 +176,19 @@ impl ManifestWriter {
     ///
     /// [`ManifestError`] when the file cannot be written.
     pub fn write(&mut self, bucket: usize, leaves: &Bucket) -> Result<(), ManifestError> {
-        self.roots[bucket] = leaves.root();
-        self.items += leaves.len() as u64;
-        if leaves.is_empty() {
-            return Ok(());
-        }
-        let path = part_path(&self.folder, bucket);
-        let parent = path.parent().expect("a part has a bucket folder");
-        fs::create_dir_all(parent).map_err(io_error(parent))?;
-        let file = File::create(&path).map_err(io_error(&path))?;
-        write_part(file, leaves).map_err(|source| ManifestError::Write { path, source })
+        self.add(self.parts.write(bucket, leaves)?);
+        Ok(())
+    }
+
+    /// What writes its buckets, wherever that is done.
+    pub fn parts(&self) -> PartWriter {
+        self.parts.clone()
+    }
+
+    /// Takes note of a bucket that was written.
+    pub fn add(&mut self, part: Part) {
+        self.roots[part.bucket] = part.root;
+        self.items += part.items;
     }
 
     /// The root over the buckets written so far.
@@ -173,18 +201,37 @@ impl ManifestWriter {
         self.items
     }
 
-    /// Writes the header, which makes the manifest whole; `items` and `root` are filled in here.
+    /// Writes the header, which makes the manifest whole; `format`, `items` and `root` are filled in here.
     ///
     /// # Errors
     ///
     /// [`ManifestError`] when the header cannot be written.
     pub fn finish(self, header: ManifestHeader) -> Result<ManifestHeader, ManifestError> {
-        let header = ManifestHeader { items: self.items, root: self.root(), ..header };
-        let path = self.folder.join(HEADER_FILE);
+        let format = if header.leaves.is_some() { MANIFEST_FORMAT_OF_LESS } else { MANIFEST_FORMAT };
+        let header = ManifestHeader { format, items: self.items, root: self.root(), ..header };
+        let path = self.parts.folder.join(HEADER_FILE);
         let json = serde_json::to_vec_pretty(&header)
             .map_err(|source| ManifestError::Header { path: path.clone(), source })?;
         fs::write(&path, json).map_err(io_error(&path))?;
         Ok(header)
+    }
+}
+
+impl PartWriter {
+    /// Writes one bucket; an empty bucket has no file.
+    ///
+    /// # Errors
+    ///
+    /// [`ManifestError`] when the file cannot be written.
+    pub fn write(&self, bucket: usize, leaves: &Bucket) -> Result<Part, ManifestError> {
+        if !leaves.is_empty() {
+            let path = part_path(&self.folder, bucket);
+            let parent = path.parent().expect("a part has a bucket folder");
+            fs::create_dir_all(parent).map_err(io_error(parent))?;
+            let file = File::create(&path).map_err(io_error(&path))?;
+            write_part(file, leaves).map_err(|source| ManifestError::Write { path, source })?;
+        }
+        Ok(Part { bucket, root: leaves.root(), items: leaves.len() as u64 })
     }
 }
 
@@ -208,9 +255,13 @@ impl Manifest {
         let json = fs::read(&path).map_err(io_error(&path))?;
         let header: ManifestHeader =
             serde_json::from_slice(&json).map_err(|source| ManifestError::Header { path, source })?;
-        match (header.format, header.canonical_format) {
-            (MANIFEST_FORMAT, CANONICAL_FORMAT) => Ok(Manifest { folder, header }),
-            (MANIFEST_FORMAT, found) | (found, _) => Err(ManifestError::Version { path: folder, found }),
+        match (header.format, header.canonical_format, &header.leaves) {
+            (MANIFEST_FORMAT, CANONICAL_FORMAT, None) | (MANIFEST_FORMAT_OF_LESS, CANONICAL_FORMAT, Some(_)) => {
+                Ok(Manifest { folder, header })
+            }
+            (MANIFEST_FORMAT | MANIFEST_FORMAT_OF_LESS, found, _) | (found, ..) => {
+                Err(ManifestError::Version { path: folder, found })
+            }
         }
     }
 
@@ -285,48 +336,79 @@ fn io_error(path: &Path) -> impl Fn(io::Error) -> ManifestError + '_ {
 }
 
 fn write_part(file: File, leaves: &Bucket) -> Result<(), ParquetError> {
+    // Keys and digests are each there once: a dictionary of them, or the least and the greatest, is work for nothing. Nor can
+    // digests be compressed; keys can.
+    let properties = WriterProperties::builder().set_dictionary_enabled(false);
+    let properties = properties.set_statistics_enabled(EnabledStatistics::None);
+    let properties = properties.set_column_compression("key".into(), Compression::ZSTD(Default::default())).build();
     let schema = Arc::new(parse_message_type(SCHEMA)?);
-    let properties = WriterProperties::builder().set_compression(parquet::basic::Compression::ZSTD(Default::default()));
-    let mut writer = SerializedFileWriter::new(file, schema, Arc::new(properties.build()))?;
+    let mut writer = SerializedFileWriter::new(file, schema, Arc::new(properties))?;
     let mut rows = writer.next_row_group()?;
-    write_bytes(&mut rows, leaves, |leaf| leaf.key().to_vec())?;
-    write_bytes(&mut rows, leaves, |leaf| blake3::hash(leaf.key()).as_bytes().to_vec())?;
-    write_bytes(&mut rows, leaves, |leaf| leaf.digest().0.to_vec())?;
-    write_column::<Int64Type>(&mut rows, leaves, |leaf| Some(i64::try_from(leaf.size()).unwrap_or(i64::MAX)), false)?;
-    write_column::<Int64Type>(&mut rows, leaves, |leaf| leaf.modified_at_microseconds(), true)?;
+    let mut key = Vec::new();
+    write_bytes(&mut rows, leaves, |leaf, bytes| leaf.key().append_to(bytes))?;
+    write_bytes(&mut rows, leaves, |leaf, bytes| {
+        key.clear();
+        leaf.key().append_to(&mut key);
+        bytes.extend_from_slice(blake3::hash(&key).as_bytes());
+    })?;
+    write_bytes(&mut rows, leaves, |leaf, bytes| bytes.extend_from_slice(&leaf.digest().0))?;
+    let size = |leaf: LeafRef<'_>| Some(i64::try_from(leaf.size()).unwrap_or(i64::MAX));
+    write_column::<Int64Type>(&mut rows, leaves, each(size), false)?;
+    write_column::<Int64Type>(&mut rows, leaves, each(|leaf| leaf.modified_at_microseconds()), true)?;
     rows.close()?;
     writer.close()?;
     Ok(())
 }
 
+/// Writes a column of bytes, which `put` appends for a leaf.
 fn write_bytes(
     rows: &mut SerializedRowGroupWriter<'_, File>,
     leaves: &Bucket,
-    of: fn(LeafRef<'_>) -> Vec<u8>,
+    mut put: impl FnMut(LeafRef<'_>, &mut Vec<u8>),
 ) -> Result<(), ParquetError> {
-    write_column::<ByteArrayType>(rows, leaves, |leaf| Some(ByteArray::from(of(leaf))), false)
+    let mut ends = Vec::with_capacity(VALUES_AT_ONCE);
+    let of = |leaves: &[LeafRef<'_>], values: &mut Vec<Option<ByteArray>>| {
+        // Values that are written together lie in one piece of memory.
+        let mut bytes = Vec::new();
+        ends.clear();
+        for leaf in leaves {
+            put(*leaf, &mut bytes);
+            ends.push(bytes.len());
+        }
+        let bytes = Bytes::from(bytes);
+        let starts = std::iter::once(&0).chain(&ends);
+        values.extend(starts.zip(&ends).map(|(start, end)| Some(ByteArray::from(bytes.slice(*start..*end)))));
+    };
+    write_column::<ByteArrayType>(rows, leaves, of, false)
+}
+
+/// Values of single leaves.
+fn each<T>(of: impl Fn(LeafRef<'_>) -> Option<T>) -> impl FnMut(&[LeafRef<'_>], &mut Vec<Option<T>>) {
+    move |leaves, values| values.extend(leaves.iter().map(|leaf| of(*leaf)))
 }
 
 /// Writes one column, a few values at a time: a bucket of many leaves must not be held twice.
 fn write_column<T: DataType>(
     rows: &mut SerializedRowGroupWriter<'_, File>,
     leaves: &Bucket,
-    of: impl Fn(LeafRef<'_>) -> Option<T::T>,
+    mut of: impl FnMut(&[LeafRef<'_>], &mut Vec<Option<T::T>>),
     is_optional: bool,
 ) -> Result<(), ParquetError> {
     let mut column = rows.next_column()?.ok_or_else(|| ParquetError::General("the schema has a column less".into()))?;
-    let (mut values, mut defined) = (Vec::new(), Vec::new());
+    let (mut some, mut found, mut values, mut defined) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     let mut leaves = leaves.iter();
     loop {
+        some.clear();
+        some.extend(leaves.by_ref().take(VALUES_AT_ONCE));
+        if some.is_empty() {
+            return column.close();
+        }
+        of(&some, &mut found);
         values.clear();
         defined.clear();
-        for leaf in leaves.by_ref().take(VALUES_AT_ONCE) {
-            let value = of(leaf);
+        for value in found.drain(..) {
             defined.push(i16::from(value.is_some()));
             values.extend(value);
-        }
-        if defined.is_empty() {
-            return column.close();
         }
         column.typed::<T>().write_batch(&values, is_optional.then_some(&defined[..]), None)?;
     }
@@ -412,6 +494,7 @@ mod tests {
             read_until: Timestamp::UNIX_EPOCH,
             items: 0,
             root: bucket_root(&[]),
+            leaves: None,
         }
     }
 

@@ -1,17 +1,18 @@
 //! Collects the leaves of one scan into buckets, in memory up to a budget and then in files.
 
-use std::fs::OpenOptions;
-use std::io::{self, Write};
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::bucket::{Bucket, bucket_of};
 use super::rows::Rows;
+use super::shape::Shapes;
 use super::{BUCKETS, CANONICAL_FORMAT};
 use crate::model::Leaf;
 
-/// What the place of one leaf takes while a bucket is sorted.
-const PLACE_BYTES: usize = 24;
+/// What the place of one leaf takes while a bucket is sorted: twice its word and where it is.
+const PLACE_BYTES: usize = 32;
 
 /// Spilling failed, for example because the disk is full.
 #[derive(Debug, thiserror::Error)]
@@ -38,6 +39,7 @@ pub enum SinkError {
 #[derive(Debug)]
 pub struct LeafSink {
     buckets: Vec<Rows>,
+    shapes: Shapes,
     /// What one bucket may hold in memory; keys are spread evenly, so buckets fill together.
     bucket_bytes_max: usize,
     spill: SpillFolder,
@@ -53,7 +55,8 @@ impl LeafSink {
         let _ = std::fs::remove_dir_all(&spill);
         let spill = SpillFolder { path: spill, made: false };
         let buckets = vec![Rows::default(); BUCKETS];
-        LeafSink { buckets, bucket_bytes_max: budget_bytes / BUCKETS, spill, spilled: vec![0; BUCKETS] }
+        let bucket_bytes_max = budget_bytes / BUCKETS;
+        LeafSink { buckets, shapes: Shapes::default(), bucket_bytes_max, spill, spilled: vec![0; BUCKETS] }
     }
 
     /// Adds leaves; a bucket that is full spills.
@@ -62,11 +65,13 @@ impl LeafSink {
     ///
     /// [`SinkError::Write`] when spilling fails; the sink must then be dropped, for leaves may be missing.
     pub fn push(&mut self, leaves: Vec<Leaf>) -> Result<(), SinkError> {
-        for leaf in &leaves {
-            let index = bucket_of(&leaf.key);
-            self.buckets[index].push_within(self.bucket_bytes_max, leaf);
-            if self.buckets[index].as_bytes().len() > self.bucket_bytes_max {
-                self.spill(index)?;
+        let (order, starts) = by_bucket(&leaves);
+        for (index, ends) in starts.windows(2).enumerate() {
+            for at in &order[ends[0]..ends[1]] {
+                self.buckets[index].push_within(self.bucket_bytes_max, &mut self.shapes, &leaves[*at]);
+                if self.buckets[index].as_bytes().len() > self.bucket_bytes_max {
+                    self.spill(index)?;
+                }
             }
         }
         Ok(())
@@ -84,8 +89,25 @@ impl LeafSink {
 
     /// Ends the scan and gives the buckets to read.
     pub fn finish(self) -> Buckets {
-        Buckets { memory: self.buckets.into_iter().map(Arc::new).collect(), spill: self.spill, spilled: self.spilled }
+        let LeafSink { buckets, shapes, spill, spilled, bucket_bytes_max: _ } = self;
+        let memory = buckets.into_iter().map(Arc::new).collect();
+        Buckets { memory, shapes: Arc::new(shapes), spill, spilled }
     }
+}
+
+/// Leaves by bucket, in each as they come, and where each bucket's begin: buckets lie far apart in memory, and what goes to one
+/// goes there together.
+fn by_bucket(leaves: &[Leaf]) -> (Vec<usize>, [usize; BUCKETS + 1]) {
+    let indexes: Vec<usize> = leaves.iter().map(|leaf| bucket_of(&leaf.key)).collect();
+    let mut starts = [0; BUCKETS + 1];
+    indexes.iter().for_each(|index| starts[index + 1] += 1);
+    (0..BUCKETS).for_each(|index| starts[index + 1] += starts[index]);
+    let (mut next, mut order) = (starts, vec![0; leaves.len()]);
+    for (at, index) in indexes.into_iter().enumerate() {
+        order[next[index]] = at;
+        next[index] += 1;
+    }
+    (order, starts)
 }
 
 /// A folder of spill files; removed when it is dropped, also when spilling failed: a full disk needs the room.
@@ -118,6 +140,7 @@ impl Drop for SpillFolder {
 #[derive(Debug)]
 pub struct Buckets {
     memory: Vec<Arc<Rows>>,
+    shapes: Arc<Shapes>,
     spill: SpillFolder,
     spilled: Vec<usize>,
 }
@@ -131,13 +154,14 @@ impl Buckets {
     pub fn read(&self, index: usize) -> Result<Bucket, SinkError> {
         let memory = &self.memory[index];
         if self.spilled[index] == 0 {
-            return Ok(Bucket::from_rows(memory.clone()));
+            return Ok(Bucket::from_rows(memory.clone(), self.shapes.clone()));
         }
         let path = spill_path(&self.spill.path, index);
-        let bytes = std::fs::read(&path).and_then(|bytes| Rows::read_back(bytes, self.spilled[index]));
-        let mut rows = bytes.map_err(|source| SinkError::Read { path, source })?;
+        let rows = read(&path, memory.as_bytes().len());
+        let rows = rows.and_then(|bytes| Rows::read_back(bytes, self.spilled[index], &self.shapes));
+        let mut rows = rows.map_err(|source| SinkError::Read { path, source })?;
         rows.append(memory);
-        Ok(Bucket::from_rows(Arc::new(rows)))
+        Ok(Bucket::from_rows(Arc::new(rows), self.shapes.clone()))
     }
 
     /// About the most memory that reading one bucket takes beyond what is held already: the records that were spilled, and
@@ -159,6 +183,16 @@ impl Buckets {
 
 fn spill_path(folder: &Path, bucket: usize) -> PathBuf {
     folder.join(format!("{bucket:02x}.leaves{CANONICAL_FORMAT}"))
+}
+
+/// All of a file, with room for so many bytes more behind it.
+fn read(path: &Path, more: usize) -> io::Result<Vec<u8>> {
+    let mut file = File::open(path)?;
+    let length = usize::try_from(file.metadata()?.len()).unwrap_or(usize::MAX);
+    // A byte beyond the end, so that finding the end makes no more room.
+    let mut bytes = Vec::with_capacity(length.saturating_add(more).saturating_add(1));
+    file.read_to_end(&mut bytes)?;
+    Ok(bytes)
 }
 
 fn append(path: &Path, rows: &Rows) -> io::Result<()> {

@@ -411,7 +411,7 @@ pub(super) fn obstacle(primary: &Resource, dr: &Resource, regions: (&str, &str))
             Some("a global table: its replicas converge by themselves, and a replay could bury newer writes".to_owned())
         }
         (Found::Database(one), Found::Database(two)) => match (&one.engine, &one.global_cluster, &two.global_cluster) {
-            (Engine::Mysql, ..) => Some("kind mysql is not supported yet".to_owned()),
+            _ if one.engine != two.engine => Some("they are of different engines".to_owned()),
             (Engine::Other(engine), ..) => Some(format!("engine {engine} is not supported")),
             (_, Some(one), Some(two)) if one == two => {
                 Some(format!("both belong to the Aurora global cluster {one}: switch that over, do not replay"))

@@ -209,7 +209,11 @@ impl Page {
             if aside.created.kind == ResourceKind::Table {
                 self.line(&format!("# base = {{ table = {} }}", quoted(name)));
             } else {
-                self.note("give it as base = { database = \"postgres://user@host/database\" }");
+                let scheme = match &pair.primary.found {
+                    Found::Database(database) if database.engine == super::Engine::Mysql => "mysql",
+                    _ => "postgres",
+                };
+                self.note(&format!("give it as base = {{ database = \"{scheme}://user@host/database\" }}"));
             }
         }
     }
@@ -335,6 +339,10 @@ fn table_remark(side: &str, table: &Table) -> Option<String> {
     (!missing.is_empty()).then(|| format!("On {side}: {}.", missing.join(", ")))
 }
 
+/// What an operator of many objects may choose.
+const COMPARE: &str =
+    "# compare = \"bodies\"                # for many objects: only bodies, by size and ETag as listings tell them\n";
+
 /// A `[[store]]` of two counterparts.
 fn store_lines(name: &str, primary: &Resource, dr: &Resource) -> String {
     let name = quoted(name);
@@ -345,29 +353,36 @@ fn store_lines(name: &str, primary: &Resource, dr: &Resource) -> String {
             quoted(&primary.name),
             quoted(&dr.name)
         ),
-        (Found::Bucket(bucket), _) => {
-            let base = match bucket.versioned {
-                Some(true) => {
-                    "base = \"versions\"                   # the primary's version history tells the state at Tb"
+        (Found::Bucket(one), found) => {
+            let dr_keeps_versions = matches!(found, Found::Bucket(two) if two.versioned == Some(true));
+            let base = match (one.versioned == Some(true), dr_keeps_versions) {
+                (true, true) => {
+                    "base = \"versions\"                   # both version histories tell what both sides had in common"
                 }
-                _ => {
+                (true, false) => {
+                    "base = \"versions\"                   # the primary's version history at Tb; dr keeps none to hold against it"
+                }
+                (false, _) => {
                     "base = \"none\"                       # the primary keeps no versions that would tell the state at Tb"
                 }
             };
             format!(
-                "[[store]]\nname = {name}\nkind = \"s3\"\nprimary = {{ bucket = {} }}\ndr = {{ bucket = {} }}\n{base}\n{POLICY}\n",
+                "[[store]]\nname = {name}\nkind = \"s3\"\nprimary = {{ bucket = {} }}\ndr = {{ bucket = {} }}\n{base}\n{COMPARE}{POLICY}\n",
                 quoted(&primary.name),
                 quoted(&dr.name)
             )
         }
         (Found::Database(one), found) => {
-            let kind = if one.engine == super::Engine::Mysql { "mysql" } else { "postgres" };
+            let (kind, tables) = match one.engine {
+                super::Engine::Mysql => ("mysql", "*"),
+                _ => ("postgres", "public.*"),
+            };
             let two = match found {
                 Found::Database(two) => two,
                 _ => one,
             };
             format!(
-                "[[store]]\nname = {name}\nkind = \"{kind}\"\ntables = [\"public.*\"]\n\
+                "[[store]]\nname = {name}\nkind = \"{kind}\"\ntables = [\"{tables}\"]\n\
                  base = \"none\"                       # or a checkpoint, or a database restored aside at Tb\n{POLICY}\n\
                  [store.primary]\n{}[store.dr]\n{}",
                 database_lines(&primary.name, one, "PRIMARY_DB_PASSWORD"),

@@ -25,25 +25,29 @@ impl Evidence {
         "md5",
         Evidence::COMPOSITE,
         Evidence::PARTS_MD5,
-        "blake3",
+        Evidence::WHOLE,
         Evidence::UNPROVED,
     ];
 
+    /// BLAKE3 over the whole of it.
+    pub const WHOLE: &'static str = "blake3";
     /// A checksum of part checksums, which depends on how a body was cut into parts.
     pub const COMPOSITE: &'static str = "composite";
     /// An MD5 of part MD5s, as the ETag of an upload in parts is.
     pub const PARTS_MD5: &'static str = "parts-md5";
     /// No proof, only the name of one very version: it agrees with nothing else.
     pub const UNPROVED: &'static str = "unproved";
+    /// What a listing tells: it proves a body and nothing beside it, so it is only held against leaves made of listings.
+    pub const LISTED: &'static str = "listed";
 
     /// The kind of a name, when there is such a kind.
     pub fn kind_named(name: &str) -> Option<&'static str> {
-        Evidence::KINDS.into_iter().find(|kind| *kind == name)
+        Evidence::KINDS.into_iter().chain([Evidence::LISTED]).find(|kind| *kind == name)
     }
 
     /// Whether agreement in a kind proves sameness while disagreement proves nothing.
     fn is_one_way(kind: &str) -> bool {
-        [Evidence::COMPOSITE, Evidence::PARTS_MD5, Evidence::UNPROVED].contains(&kind)
+        [Evidence::COMPOSITE, Evidence::PARTS_MD5, Evidence::UNPROVED, Evidence::LISTED].contains(&kind)
     }
 }
 
@@ -79,6 +83,11 @@ impl Item {
         self.digest == *digest || self.evidence.iter().any(|e| e.digest == *digest)
     }
 
+    /// Whether `digest` is what a listing tells of this item: it proves its body, and nothing of what goes with it.
+    pub fn is_listed_as(&self, digest: &Digest) -> bool {
+        self.evidence.iter().any(|proof| proof.kind == Evidence::LISTED && proof.digest == *digest)
+    }
+
     /// Whether any proof covers the whole of the contents by itself, so that another reading can be held against it.
     pub fn is_proved(&self) -> bool {
         self.evidence.is_empty() || self.evidence.iter().any(|proof| !Evidence::is_one_way(proof.kind))
@@ -95,7 +104,8 @@ impl Item {
 
     /// Compares two items: `Some(true)` equal, `Some(false)` different, `None` when they share no kind of proof.
     pub fn same_as(&self, other: &Item) -> Option<bool> {
-        let shared = self.evidence.iter().flat_map(|mine| {
+        let whole = self.evidence.iter().filter(|mine| mine.kind != Evidence::LISTED);
+        let shared = whole.flat_map(|mine| {
             other.evidence.iter().filter(|theirs| theirs.kind == mine.kind).map(move |theirs| (mine, theirs))
         });
         let (mut agree, mut disagree) = (self.digest == other.digest, false);

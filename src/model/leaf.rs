@@ -100,3 +100,8 @@ pub struct Leaf {
     /// When it last changed, where the store has such a time; never used to decide equality.
     pub modified_at: Option<Timestamp>,
 }
+
+impl Leaf {
+    /// What leaves are made of where a database hashed its rows itself.
+    pub const BY_SERVER: &str = "server";
+}

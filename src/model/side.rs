@@ -49,6 +49,8 @@ pub enum StoreKind {
     S3,
     /// Tables of a PostgreSQL database, Amazon RDS and Aurora included.
     Postgres,
+    /// Tables of a MySQL or MariaDB database, Amazon RDS and Aurora included.
+    Mysql,
 }
 
 impl fmt::Display for StoreKind {
@@ -58,6 +60,7 @@ impl fmt::Display for StoreKind {
             StoreKind::DynamoDb => "dynamodb",
             StoreKind::S3 => "s3",
             StoreKind::Postgres => "postgres",
+            StoreKind::Mysql => "mysql",
         })
     }
 }

@@ -66,6 +66,13 @@ pub type Rulings = BTreeMap<(String, String), Ruling>;
 ///
 /// What the store cannot write safely is held whatever the policy or the ruling says.
 pub fn decide(line: &DeltaLine, policy: &PolicyProfile, ruling: Option<Ruling>) -> Decision {
+    match (decided(line, policy, ruling), &line.hold_delete) {
+        (Decision::FollowDr, Some(reason)) if line.change == Change::Delete => Decision::Hold(reason.clone()),
+        (decision, _) => decision,
+    }
+}
+
+fn decided(line: &DeltaLine, policy: &PolicyProfile, ruling: Option<Ruling>) -> Decision {
     if let Some(reason) = &line.hold {
         return match ruling {
             Some(Ruling::Primary) => Decision::Accept("kept as the primary has it, by a person's ruling".into()),
@@ -168,7 +175,9 @@ mod tests {
             replication: None,
             doubt: None,
             hold: None,
+            hold_delete: None,
             expiry_proved: false,
+            spelling: false,
             rank: 0,
         }
     }
@@ -224,6 +233,22 @@ mod tests {
         assert_eq!(decide(&proved, &policy, None), Decision::FollowDr);
         let never = PolicyProfile { deletes: DeletePolicy::Never, ..policy };
         assert!(matches!(decide(&proved, &never, None), Decision::Accept(_)));
+    }
+
+    #[test]
+    fn what_cannot_be_deleted_is_held_only_where_it_would_be() {
+        let kept = |change| DeltaLine {
+            hold_delete: Some("it holds more".into()),
+            ..line(Verdict::DrOnly, change, BASE, true)
+        };
+        let policy = PolicyProfile::default();
+        let held = Decision::Hold("it holds more".into());
+        assert_eq!(decide(&kept(Change::Delete), &policy, None), held);
+        assert_eq!(decide(&kept(Change::Delete), &policy, Some(Ruling::Dr)), held);
+        assert!(matches!(decide(&kept(Change::Delete), &policy, Some(Ruling::Primary)), Decision::Accept(_)));
+        assert_eq!(decide(&kept(Change::Update), &policy, None), Decision::FollowDr);
+        let stranded = DeltaLine { verdict: Verdict::Stranded, ..kept(Change::Delete) };
+        assert!(matches!(decide(&stranded, &policy, None), Decision::Accept(_)));
     }
 
     #[test]

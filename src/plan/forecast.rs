@@ -58,7 +58,7 @@ pub fn forecast(kind: StoreKind, counts: &PlanCounts, indexes: u64, writes_per_s
     // Every step is read once on both sides, written once, and read again by the verification.
     let (write_units, read_units) = match kind {
         StoreKind::DynamoDb => (counts.write_units * (1 + indexes), 2 * (steps + counts.bytes / 4096)),
-        StoreKind::S3 | StoreKind::Postgres | StoreKind::Memory => (0, 0),
+        StoreKind::S3 | StoreKind::Postgres | StoreKind::Mysql | StoreKind::Memory => (0, 0),
     };
     let (requests, money) = match kind {
         StoreKind::DynamoDb => (
@@ -66,7 +66,7 @@ pub fn forecast(kind: StoreKind, counts: &PlanCounts, indexes: u64, writes_per_s
             write_units as f64 * price::DYNAMODB_WRITE_UNIT + read_units as f64 * price::DYNAMODB_READ_UNIT,
         ),
         StoreKind::S3 => (5 * steps, steps as f64 * (price::S3_PUT + 4.0 * price::S3_GET)),
-        StoreKind::Postgres | StoreKind::Memory => (steps + steps / 50 + 2, 0.0),
+        StoreKind::Postgres | StoreKind::Mysql | StoreKind::Memory => (steps + steps / 50 + 2, 0.0),
     };
     let seconds = steps.div_ceil(u64::from(rate));
     Forecast { seconds, requests, write_units, read_units, dollars: money + transfer, body_bytes: 0 }

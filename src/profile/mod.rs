@@ -6,6 +6,7 @@
 
 mod error;
 mod exports;
+mod mapping;
 mod read;
 mod same;
 mod schema;
@@ -16,6 +17,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 pub use error::{Complaint, ProfileError};
+pub use mapping::MappingProfile;
 pub use schema::schema;
 
 use crate::model::{Percent, Timestamp};
@@ -132,6 +134,18 @@ pub struct StoreProfile {
     pub changes: ChangesProfile,
 }
 
+impl StoreProfile {
+    /// Whether the base or the changes name an export.
+    pub fn names_export(&self, url: &str) -> bool {
+        let base = match &self.base {
+            BaseProfile::Exports(urls) => urls.as_slice(),
+            _ => &[],
+        };
+        let ChangesProfile { primary, dr, read: _ } = &self.changes;
+        base.iter().chain(primary).chain(dr).any(|named| named.trim_end_matches('/') == url.trim_end_matches('/'))
+    }
+}
+
 /// Both sides of one store.
 #[derive(Debug, Clone)]
 pub enum Resources {
@@ -159,6 +173,8 @@ pub enum Resources {
         primary: BucketProfile,
         /// The dr bucket.
         dr: BucketProfile,
+        /// What is compared of objects.
+        compare: CompareProfile,
     },
     /// `kind = "postgres"`.
     Postgres {
@@ -170,6 +186,25 @@ pub enum Resources {
         tables: Vec<String>,
         /// A column that orders writes, for `conflict = "newest"`.
         newest_column: Option<String>,
+        /// Where rows are hashed.
+        digest: DigestProfile,
+        /// How tables of dr whose models moved on are read.
+        mapping: Vec<MappingProfile>,
+    },
+    /// `kind = "mysql"`.
+    Mysql {
+        /// The primary database.
+        primary: DatabaseProfile,
+        /// The dr database.
+        dr: DatabaseProfile,
+        /// Tables of the database, with `*` and `?` wildcards.
+        tables: Vec<String>,
+        /// A column that orders writes, for `conflict = "newest"`.
+        newest_column: Option<String>,
+        /// Where rows are hashed.
+        digest: DigestProfile,
+        /// How tables of dr whose models moved on are read.
+        mapping: Vec<MappingProfile>,
     },
 }
 
@@ -214,6 +249,25 @@ impl BucketProfile {
 /// What S3 copies in one request, in MiB.
 pub const COPY_FROM_MIB: u64 = 5 * 1024;
 
+/// What is compared of objects that look the same in the listings of both sides.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CompareProfile {
+    /// Headers, metadata, tags and bodies: every object is asked about by itself.
+    Everything,
+    /// Bodies: a size and an ETag that are the same prove them; nothing else is asked.
+    Bodies,
+}
+
+/// Where rows of a database are hashed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum DigestProfile {
+    /// Here: whole rows cross the wire.
+    #[default]
+    Stream,
+    /// By the database: a key and a hash of each row cross the wire.
+    Server,
+}
+
 /// What becomes of retentions and legal holds of objects that are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ObjectLockProfile {
@@ -224,22 +278,42 @@ pub enum ObjectLockProfile {
 }
 
 /// A database, by URL or as RDS knows it.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct DatabaseProfile {
-    /// `postgres://user@host:port/database`, without a password.
+    /// `postgres://user@host:port/database` or `mysql://user@host:port/database`, without a password.
     pub url: Option<String>,
     /// An RDS instance identifier; its endpoint is asked of RDS.
     pub instance: Option<String>,
     /// An RDS cluster identifier; its writer endpoint is asked of RDS.
     pub cluster: Option<String>,
-    /// The database, with `instance` or `cluster`.
+    /// An Aurora global cluster's identifier; the side is its member in the side's Region.
+    pub global_cluster: Option<String>,
+    /// The database, with all but `url`.
     pub database: Option<String>,
-    /// The user, with `instance` or `cluster`.
+    /// The user, with all but `url`.
     pub user: Option<String>,
     /// The password; may be `${NAME}`, an environment variable.
     pub password: Option<Secret>,
     /// Whether TLS is required: `disable`, `require` (default beyond loopback).
     pub tls: Option<TlsMode>,
+    /// A logical replication slot of PostgreSQL that tells which rows were changed.
+    pub slot: Option<String>,
+    /// The publication that the slot is read for; by default the one called as the slot.
+    pub publication: Option<String>,
+    /// A PEM bundle of the authorities to trust instead of the system's.
+    pub ca_file: Option<PathBuf>,
+    /// What the user proves who they are by.
+    pub auth: AuthMode,
+}
+
+/// What a user of a database proves who they are by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum AuthMode {
+    /// A password, or whatever the server asks for instead.
+    #[default]
+    Password,
+    /// An IAM authentication token, made anew for every connection.
+    Iam,
 }
 
 /// Whether a connection is encrypted.
@@ -247,7 +321,7 @@ pub struct DatabaseProfile {
 pub enum TlsMode {
     /// Plain text; for loopback and tunnels.
     Disable,
-    /// Encrypted and verified against the system's and, where given, RDS's certificates.
+    /// Encrypted and verified against the system's certificates, or those of `ca_file`.
     Require,
 }
 
@@ -471,6 +545,6 @@ pub struct MachineProfile {
 
 impl Default for MachineProfile {
     fn default() -> Self {
-        MachineProfile { memory_mib: 256, parallel: 4, spill: None }
+        MachineProfile { memory_mib: 64, parallel: 4, spill: None }
     }
 }

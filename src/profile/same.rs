@@ -76,10 +76,11 @@ fn roles<'a>(store: usize, placed: &'a Placed, primary: &'a SideProfile, dr: &'a
     let (first, second) = match &profile.resources {
         Resources::Memory { primary, dr } => (Resource::Memory(primary), Resource::Memory(dr)),
         Resources::DynamoDb { primary: one, dr: two, .. } => (table(primary, &one.table), table(dr, &two.table)),
-        Resources::S3 { primary: one, dr: two } => {
+        Resources::S3 { primary: one, dr: two, .. } => {
             (bucket(primary, &one.bucket, &one.prefix), bucket(dr, &two.bucket, &two.prefix))
         }
-        Resources::Postgres { primary: one, dr: two, tables, .. } => {
+        Resources::Postgres { primary: one, dr: two, tables, .. }
+        | Resources::Mysql { primary: one, dr: two, tables, .. } => {
             (database(primary, one, tables), database(dr, two, tables))
         }
     };
@@ -88,8 +89,10 @@ fn roles<'a>(store: usize, placed: &'a Placed, primary: &'a SideProfile, dr: &'a
     if let BaseProfile::Table(name) = &profile.base {
         roles.push(Role { store, side: Side::Base, resource: table(primary, name) });
     }
-    if let (BaseProfile::Database(name), Resources::Postgres { primary: one, tables, .. }) =
-        (&profile.base, &profile.resources)
+    if let (
+        BaseProfile::Database(name),
+        Resources::Postgres { primary: one, tables, .. } | Resources::Mysql { primary: one, tables, .. },
+    ) = (&profile.base, &profile.resources)
     {
         let beside = super::DatabaseProfile {
             url: match (&one.url, name.contains("://")) {
@@ -98,6 +101,8 @@ fn roles<'a>(store: usize, placed: &'a Placed, primary: &'a SideProfile, dr: &'a
                 (None, false) => None,
             },
             database: Some(name.clone()),
+            slot: None,
+            publication: None,
             ..one.clone()
         };
         roles.push(Role { store, side: Side::Base, resource: database(primary, &beside, tables) });
@@ -123,12 +128,13 @@ fn bucket<'a>(side: &'a SideProfile, bucket: &'a str, prefix: &'a str) -> Resour
 
 fn database<'a>(side: &SideProfile, database: &super::DatabaseProfile, tables: &'a [String]) -> Resource<'a> {
     let name = database.database.as_deref().unwrap_or_default();
-    let place = match (&database.url, &database.instance, &database.cluster) {
+    let place = match (&database.url, &database.instance, &database.cluster, &database.global_cluster) {
         (Some(url), ..) => host_and_database(url),
-        (_, Some(instance), _) => format!("instance {} {instance} {name}", side.region),
-        (_, _, Some(cluster)) => format!("cluster {} {cluster} {name}", side.region),
+        (_, Some(instance), ..) => format!("instance {} {instance} {name}", side.region),
+        (_, _, Some(cluster), _) => format!("cluster {} {cluster} {name}", side.region),
+        (_, _, _, Some(global)) => format!("global cluster {} {global} {name}", side.region),
         // Told already: exactly one of them is given.
-        (None, None, None) => String::new(),
+        (None, None, None, None) => String::new(),
     };
     Resource::Database { place, tables }
 }
@@ -144,14 +150,14 @@ fn host_and_database(url: &str) -> String {
     let (authority, name) = rest.split_once('/').unwrap_or((rest, ""));
     let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host).to_lowercase();
     let has_port = host.rsplit_once(':').is_some_and(|(_, port)| port.bytes().all(|b| b.is_ascii_digit()));
-    if has_port { format!("{host}/{name}") } else { format!("{host}:5432/{name}") }
+    let port = if url.starts_with("mysql://") { 3306 } else { 5432 };
+    if has_port { format!("{host}/{name}") } else { format!("{host}:{port}/{name}") }
 }
 
 fn with_database(url: &str, name: &str) -> String {
-    format!(
-        "postgres://{}",
-        host_and_database(url).split_once('/').map_or(String::new(), |(host, _)| format!("{host}/{name}"))
-    )
+    let scheme = url.split_once("://").map_or("postgres", |(scheme, _)| scheme);
+    let place = host_and_database(url).split_once('/').map_or(String::new(), |(host, _)| format!("{host}/{name}"));
+    format!("{scheme}://{place}")
 }
 
 /// Whether two roles share a resource and one of them writes it.

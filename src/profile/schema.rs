@@ -11,7 +11,7 @@ use serde_json::{Map, Value as Json, json};
 use super::read;
 
 /// The kinds of stores, each of which has fields of its own.
-const KINDS: [&str; 4] = ["dynamodb", "s3", "postgres", "memory"];
+const KINDS: [&str; 5] = ["dynamodb", "s3", "postgres", "mysql", "memory"];
 
 /// A profile in which every table is there, so that the reader asks for all of its fields. A base may be a word too.
 const EVERY_TABLE: &str = r#"
@@ -36,6 +36,7 @@ pub(super) enum Shape {
     Percents,
     Instant,
     Texts,
+    TextsByName,
     Table,
     Tables,
 }
@@ -112,7 +113,7 @@ fn asked_of(kind: &str) -> Asked {
     let mut all = Asked::default();
     for base in ["{}", "\"none\""] {
         let store = format!(
-            "kind = {kind:?}\nprimary = {{}}\ndr = {{}}\npolicy = {{}}\nlimits = {{}}\nchanges = {{}}\nbase = {base}\n"
+            "kind = {kind:?}\nprimary = {{}}\ndr = {{}}\npolicy = {{}}\nlimits = {{}}\nchanges = {{}}\nmapping = [{{}}]\nbase = {base}\n"
         );
         all.absorb(read::asked(&format!("{EVERY_TABLE}[[store]]\n{store}")));
     }
@@ -157,8 +158,15 @@ fn shaped(shape: &Shape, asked: &Asked, path: &str, stores: &[Json]) -> Json {
         // What a date-time of TOML is to a validator of JSON differs between editors: all take a string of this form.
         Shape::Instant => json!({ "type": "string", "format": "date-time" }),
         Shape::Texts => json!({ "type": "array", "minItems": 1, "items": { "type": "string", "minLength": 1 } }),
+        Shape::TextsByName => {
+            let text = json!({ "type": "string", "minLength": 1 });
+            json!({ "type": "object", "minProperties": 1, "additionalProperties": text })
+        }
         Shape::Table => object(asked, path, stores),
-        Shape::Tables => json!({ "type": "array", "minItems": 1, "items": { "oneOf": stores } }),
+        Shape::Tables if path == "store" => {
+            json!({ "type": "array", "minItems": 1, "items": { "oneOf": stores } })
+        }
+        Shape::Tables => json!({ "type": "array", "items": object(asked, path, stores) }),
     }
 }
 
@@ -204,6 +212,7 @@ fn described(path: &str, name: &str) -> Option<String> {
         "store.policy" => "### `policy`",
         "store.limits" => "### `limits`",
         "store.changes" => "### `changes`",
+        "store.mapping" => "### `mapping`",
         "store.base" => return None,
         _ => match path.split('.').next() {
             Some("store") => "## `[[store]]`",

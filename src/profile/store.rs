@@ -3,13 +3,14 @@
 use std::ops::Range;
 
 use super::exports;
+use super::mapping::{self, TableNames};
 use super::read::{check_name, narrow};
 use super::schema::Rule;
 use super::table::Table;
 use super::{
-    BaseProfile, BucketProfile, ChangesProfile, ConflictPolicy, DatabaseProfile, DeletePolicy, LimitsProfile,
-    ObjectLockProfile, PolicyProfile, Resources, StoreProfile, StrandedPolicy, TableProfile, TlsMode,
-    UnattributedPolicy,
+    AuthMode, BaseProfile, BucketProfile, ChangesProfile, CompareProfile, ConflictPolicy, DatabaseProfile,
+    DeletePolicy, DigestProfile, LimitsProfile, ObjectLockProfile, PolicyProfile, Resources, StoreProfile,
+    StrandedPolicy, TableProfile, TlsMode, UnattributedPolicy,
 };
 
 /// A store and where its parts stand.
@@ -31,10 +32,26 @@ enum Kind {
     DynamoDb,
     S3,
     Postgres,
+    Mysql,
 }
 
-const KINDS: [(&str, Kind); 4] =
-    [("dynamodb", Kind::DynamoDb), ("s3", Kind::S3), ("postgres", Kind::Postgres), ("memory", Kind::Memory)];
+const KINDS: [(&str, Kind); 5] = [
+    ("dynamodb", Kind::DynamoDb),
+    ("s3", Kind::S3),
+    ("postgres", Kind::Postgres),
+    ("mysql", Kind::Mysql),
+    ("memory", Kind::Memory),
+];
+
+impl Kind {
+    /// How the URL of a database of this kind begins, and an example of one.
+    fn database_urls(self) -> (&'static [&'static str], &'static str) {
+        match self {
+            Kind::Mysql => (&["mysql://"], "write mysql://user@host:3306/database"),
+            _ => (&["postgres://", "postgresql://"], "write postgres://user@host:5432/database"),
+        }
+    }
+}
 
 /// What a database has that RDS is asked for, and that a URL says by itself.
 const RDS_FIELDS: [&str; 2] = ["database", "user"];
@@ -49,11 +66,7 @@ pub(super) fn read(mut table: Table<'_>) -> Option<Placed> {
     }
     let name = table.need_text("name");
     check_name(&table, &name);
-    table.require("kind", Some("one of: dynamodb, s3, postgres, memory"));
-    if table.raw_text("kind") == Some("mysql") {
-        table.complain("kind", "kind `mysql` is not supported yet", Some("one of: dynamodb, s3, postgres, memory"));
-        return None;
-    }
+    table.require("kind", Some("one of: dynamodb, s3, postgres, mysql, memory"));
     // Which fields belong here depends on the kind: without it there is nothing more to say.
     let kind = table.word("kind", &KINDS)?;
     let resources = resources(&table, kind);
@@ -65,7 +78,7 @@ pub(super) fn read(mut table: Table<'_>) -> Option<Placed> {
     let limits = table.table("limits").map(limits).unwrap_or_default();
     let changes = match kind {
         Kind::DynamoDb => table.table("changes").map(exports::changes).unwrap_or_default(),
-        Kind::Memory | Kind::S3 | Kind::Postgres => ChangesProfile::default(),
+        Kind::Memory | Kind::S3 | Kind::Postgres | Kind::Mysql => ChangesProfile::default(),
     };
     let places = Places {
         path: table.path.clone(),
@@ -92,16 +105,33 @@ fn resources(table: &Table<'_>, kind: Kind) -> Option<Resources> {
             Resources::DynamoDb { primary: primary?, dr: dr?, version_attribute, newest_attribute }
         }
         Kind::S3 => {
+            let words = [("everything", CompareProfile::Everything), ("bodies", CompareProfile::Bodies)];
+            let compare = table.word("compare", &words).unwrap_or(CompareProfile::Everything);
             let (primary, dr) = (primary.map(written_bucket), dr.map(read_bucket));
-            Resources::S3 { primary: primary?, dr: dr? }
+            Resources::S3 { primary: primary?, dr: dr?, compare }
         }
         Kind::Postgres => {
-            let tables = table_globs(table);
+            let tables = table_globs(table, Globs::OfSchemas);
             let newest_column = table.text("newest_column");
-            let (primary, dr) = (primary.map(database), dr.map(database));
-            Resources::Postgres { primary: primary?, dr: dr?, tables, newest_column }
+            let digest = digest(table);
+            let mapping = mapping::read(table, TableNames::WithSchema, newest_column.as_deref());
+            let (primary, dr) = (primary.map(|side| database(side, kind)), dr.map(|side| database(side, kind)));
+            Resources::Postgres { primary: primary?, dr: dr?, tables, newest_column, digest, mapping }
+        }
+        Kind::Mysql => {
+            let tables = table_globs(table, Globs::OfNames);
+            let newest_column = table.text("newest_column");
+            let digest = digest(table);
+            let mapping = mapping::read(table, TableNames::Plain, newest_column.as_deref());
+            let (primary, dr) = (primary.map(|side| database(side, kind)), dr.map(|side| database(side, kind)));
+            Resources::Mysql { primary: primary?, dr: dr?, tables, newest_column, digest, mapping }
         }
     })
+}
+
+fn digest(table: &Table<'_>) -> DigestProfile {
+    let words = [("stream", DigestProfile::Stream), ("server", DigestProfile::Server)];
+    table.word("digest", &words).unwrap_or_default()
 }
 
 fn memory(table: Table<'_>) -> String {
@@ -157,47 +187,83 @@ fn bucket(table: &Table<'_>) -> BucketProfile {
     BucketProfile { inventory, ..BucketProfile::new(bucket, prefix) }
 }
 
-fn database(table: Table<'_>) -> DatabaseProfile {
-    let ways = table.require_one(&["url", "instance", "cluster"]);
+fn database(table: Table<'_>, kind: Kind) -> DatabaseProfile {
+    let ways = table.require_one(&["url", "instance", "cluster", "global_cluster"]);
     let by_url = table.has("url");
     if let Some(url) = table.raw_text("url") {
-        check_database_url(&table, "url", url);
+        check_database_url(&table, "url", url, kind);
     }
     table.rule(Rule::Apart("url", &RDS_FIELDS));
-    table.rule(Rule::Needs("instance", &RDS_FIELDS));
-    table.rule(Rule::Needs("cluster", &RDS_FIELDS));
+    for way in ["instance", "cluster", "global_cluster"] {
+        table.rule(Rule::Needs(way, &RDS_FIELDS));
+    }
     for name in RDS_FIELDS {
         match (by_url, table.has(name)) {
             (true, true) => {
-                let what = format!("`{name}` only goes with `instance` or `cluster`");
+                let what = format!("`{name}` only goes with `instance`, `cluster` or `global_cluster`");
                 table.complain(name, what, Some("it is part of `url`"));
             }
             (false, false) if ways == 1 => table.missing(name, None),
             _ => {}
         }
     }
+    let slot = (kind == Kind::Postgres).then(|| table.text("slot")).flatten();
+    let publication = (kind == Kind::Postgres).then(|| table.text("publication")).flatten();
+    let fits = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
+    if slot.as_ref().is_some_and(|slot| slot.is_empty() || slot.len() > 63 || !slot.chars().all(fits)) {
+        let hint = "1 to 63 lowercase letters, digits and `_`, as PostgreSQL has it";
+        table.complain("slot", "not the name of a replication slot", Some(hint));
+    }
+    if let (None, Some(_)) = (&slot, &publication) {
+        table.complain("publication", "`publication` only goes with `slot`", Some("name the replication slot too"));
+    }
     let database = DatabaseProfile {
+        slot,
+        publication,
         url: table.text("url"),
         instance: table.text("instance"),
         cluster: table.text("cluster"),
+        global_cluster: table.text("global_cluster"),
         database: table.text("database"),
         user: table.text("user"),
         password: table.secret("password"),
         tls: table.word("tls", &[("disable", TlsMode::Disable), ("require", TlsMode::Require)]),
+        ca_file: table.text("ca_file").map(Into::into),
+        auth: table.word("auth", &[("password", AuthMode::Password), ("iam", AuthMode::Iam)]).unwrap_or_default(),
     };
+    check_login(&table, &database);
     table.finish();
     database
 }
 
-/// Complains about a URL that is not `postgres://user@host[:port]/database`.
-fn check_database_url(table: &Table<'_>, field: &str, url: &str) {
-    const HINT: &str = "write postgres://user@host:5432/database";
-    let Some(rest) = url.strip_prefix("postgres://").or_else(|| url.strip_prefix("postgresql://")) else {
-        return table.complain(field, "not a postgres:// URL", Some(HINT));
+/// Complains about what goes only with TLS, and about two ways to log in.
+fn check_login(table: &Table<'_>, database: &DatabaseProfile) {
+    let is_iam = database.auth == AuthMode::Iam;
+    if is_iam && database.password.is_some() {
+        let hint = "remove `password`: a token is made for every connection";
+        table.complain("password", "a password does not go with `auth = \"iam\"`", Some(hint));
+    }
+    if database.tls != Some(TlsMode::Disable) {
+        return;
+    }
+    if is_iam {
+        let hint = "remove it: a token is a password, and only goes over TLS";
+        table.complain("tls", "`tls = \"disable\"` does not go with `auth = \"iam\"`", Some(hint));
+    }
+    if database.ca_file.is_some() {
+        table.complain("ca_file", "`ca_file` does not go with `tls = \"disable\"`", Some("remove one of them"));
+    }
+}
+
+/// Complains about a URL that is not `postgres://user@host[:port]/database`, or `mysql://` for that kind.
+fn check_database_url(table: &Table<'_>, field: &str, url: &str, kind: Kind) {
+    let (begins, hint) = kind.database_urls();
+    let Some(rest) = begins.iter().find_map(|begin| url.strip_prefix(begin)) else {
+        return table.complain(field, format!("not a {} URL", begins[0]), Some(hint));
     };
     let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
     let Some((user, host)) = authority.rsplit_once('@').filter(|(user, _)| !user.is_empty()) else {
-        return table.complain(field, "the URL names no user", Some(HINT));
+        return table.complain(field, "the URL names no user", Some(hint));
     };
     if user.contains(':') {
         let hint = "put it into `password` as \"${NAME}\"";
@@ -209,26 +275,44 @@ fn check_database_url(table: &Table<'_>, field: &str, url: &str) {
         return table.complain(field, "a password does not belong into the URL", Some(hint));
     }
     if host.is_empty() || host.starts_with(':') {
-        table.complain(field, "the URL names no host", Some(HINT));
+        table.complain(field, "the URL names no host", Some(hint));
     } else if name.is_empty() {
-        table.complain(field, "the URL names no database", Some(HINT));
+        table.complain(field, "the URL names no database", Some(hint));
     }
 }
 
-fn table_globs(table: &Table<'_>) -> Vec<String> {
-    table.require("tables", Some("which tables, such as [\"public.*\"]"));
+/// What patterns of tables are of.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Globs {
+    /// `schema.table`.
+    OfSchemas,
+    /// Names of tables in the one database that the URL names.
+    OfNames,
+}
+
+fn table_globs(table: &Table<'_>, globs_are: Globs) -> Vec<String> {
+    table.require(
+        "tables",
+        Some(match globs_are {
+            Globs::OfSchemas => "which tables, such as [\"public.*\"]",
+            Globs::OfNames => "which tables of the database, such as [\"*\"]",
+        }),
+    );
     let globs = table.texts("tables").unwrap_or_default();
     for (index, (glob, span)) in globs.iter().enumerate() {
-        let parts: Vec<&str> = glob.split('.').collect();
+        let parts: Vec<&str> = match globs_are {
+            Globs::OfSchemas => glob.split('.').collect(),
+            Globs::OfNames => vec![glob],
+        };
         let is_bad = |part: &&str| part.is_empty() || part.chars().any(|c| c.is_whitespace() || c.is_control());
-        let what = match parts.as_slice() {
-            [_, _] if !parts.iter().any(is_bad) => {
-                if !globs[..index].iter().any(|(earlier, _)| earlier == glob) {
-                    continue;
-                }
-                format!("`{glob}` is listed twice")
+        let is_whole = globs_are == Globs::OfNames || parts.len() == 2;
+        let what = match is_whole && !parts.iter().any(is_bad) {
+            true if !globs[..index].iter().any(|(earlier, _)| earlier == glob) => continue,
+            true => format!("`{glob}` is listed twice"),
+            false if globs_are == Globs::OfNames => {
+                format!("`{glob}` is not the name of a table, where `*` and `?` may stand for any characters")
             }
-            _ => format!("`{glob}` is not `schema.table`, where `*` and `?` may stand for any characters"),
+            false => format!("`{glob}` is not `schema.table`, where `*` and `?` may stand for any characters"),
         };
         table.reading.complain(span, &table.path_of("tables"), what, None);
     }
@@ -259,7 +343,7 @@ enum BaseWord {
 fn base_table(table: Table<'_>, kind: Kind) -> BaseProfile {
     table.rule(Rule::One(match kind {
         Kind::DynamoDb => &["checkpoint", "table", "export"],
-        Kind::Postgres => &["checkpoint", "database"],
+        Kind::Postgres | Kind::Mysql => &["checkpoint", "database"],
         Kind::S3 | Kind::Memory => &["checkpoint"],
     }));
     table.rule(Rule::Only);
@@ -279,13 +363,13 @@ fn base_table(table: Table<'_>, kind: Kind) -> BaseProfile {
         [("checkpoint", name)] => base = BaseProfile::Checkpoint(name.clone()),
         [("table", name)] if kind == Kind::DynamoDb => base = BaseProfile::Table(name.clone()),
         [("table", _)] => table.complain("table", "`table` is a base for kind dynamodb only", None),
-        [("database", name)] if kind == Kind::Postgres => {
+        [("database", name)] if matches!(kind, Kind::Postgres | Kind::Mysql) => {
             if name.contains("://") {
-                check_database_url(&table, "database", name);
+                check_database_url(&table, "database", name, kind);
             }
             base = BaseProfile::Database(name.clone());
         }
-        [("database", _)] => table.complain("database", "`database` is a base for kind postgres only", None),
+        [("database", _)] => table.complain("database", "`database` is a base for kinds postgres and mysql only", None),
         given => {
             table.not_one(&["checkpoint", "table", "database", "export"], given.len());
         }
@@ -335,7 +419,7 @@ fn check_newest(table: &Table<'_>, policy: PolicyProfile, resources: &Resources)
         Resources::DynamoDb { newest_attribute, .. } => {
             (newest_attribute.is_some(), "add `newest_attribute`, an attribute that orders writes")
         }
-        Resources::Postgres { newest_column, .. } => {
+        Resources::Postgres { newest_column, .. } | Resources::Mysql { newest_column, .. } => {
             (newest_column.is_some(), "add `newest_column`, a column that orders writes")
         }
         Resources::S3 { .. } | Resources::Memory { .. } => {

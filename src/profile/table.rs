@@ -41,6 +41,13 @@ impl Reading<'_> {
     }
 }
 
+/// A string by a name that the profile gives, and where the name stands.
+pub(super) struct Named {
+    pub(super) name: String,
+    pub(super) text: String,
+    pub(super) span: Range<usize>,
+}
+
 /// One table, being read.
 pub(super) struct Table<'a> {
     pub(super) reading: &'a Reading<'a>,
@@ -353,6 +360,33 @@ impl<'a> Table<'a> {
             self.complain(name, "must not be empty", None);
         }
         Some(texts)
+    }
+
+    /// Strings with something in them, by names that are not known beforehand.
+    pub(super) fn texts_by_name(&self, name: &'static str) -> Vec<Named> {
+        self.note(name, Shape::TextsByName);
+        let Some(value) = self.value(name) else { return Vec::new() };
+        let DeValue::Table(entries) = value.get_ref() else {
+            self.wrong_type(name, "a table of strings", value.get_ref());
+            return Vec::new();
+        };
+        let mut texts = Vec::new();
+        for (key, value) in entries {
+            match value.get_ref() {
+                DeValue::String(text) if !text.trim().is_empty() && !text.chars().any(char::is_control) => {
+                    texts.push(Named { name: key.get_ref().to_string(), text: text.to_string(), span: key.span() });
+                }
+                _ => {
+                    let path = format!("{}.{}", self.path_of(name), key.get_ref());
+                    let what = "must be a string that is not empty and holds no control characters";
+                    self.reading.complain(&value.span(), &path, what, None);
+                }
+            }
+        }
+        if entries.is_empty() {
+            self.complain(name, "must not be empty", None);
+        }
+        texts
     }
 
     /// One string with something in it, or an array of them.

@@ -8,8 +8,11 @@ use crate::journal::{PriorFate, PriorImage, Settlement, StepRow, StepState};
 use crate::model::{Digest, Item, Key, Side, Timestamp, Verdict};
 use crate::store::{Depth, ErrorKind, Expected, Finding, GuardedWrite, Outcome, ReadStore, StoreError, Wanted};
 
-/// Steps read, intended and written together; they share two commits.
-const STEPS_AT_ONCE: usize = 100;
+/// Bytes of items above which fewer steps go together than a store would take: contents of both sides are held meanwhile.
+const BYTES_AT_ONCE: u64 = 4 << 20;
+
+/// Steps that go together however large their items are.
+const STEPS_AT_ONCE_MIN: usize = 100;
 
 /// Blocked steps tried again together: large enough for every unique swap that is one transaction's work.
 const BLOCKED_AT_ONCE: usize = 2_000;
@@ -52,12 +55,14 @@ pub async fn replay_store(
     }
     let open = context.journal.open_steps(number, &context.pair.id)?;
     let task = TaskUnderWay::begin(context.progress, format!("replay {}", context.pair.id), Some(open));
+    let at_once = context.pair.primary.writes_at_once();
     let mut after = None;
     loop {
-        let steps = context.journal.steps(number, &context.pair.id, StepState::Open, after, STEPS_AT_ONCE)?;
-        let Some(first) = steps.first() else { break };
-        let same_phase = steps.iter().take_while(|step| step.phase == first.phase).count();
-        let batch = &steps[..same_phase];
+        let steps = context.journal.steps(number, &context.pair.id, StepState::Open, after, at_once)?;
+        if steps.is_empty() {
+            break;
+        }
+        let batch = &steps[..together(&steps)];
         // A dry run settles nothing, so it must walk on by itself.
         after = match mode {
             Mode::DryRun => batch.last().map(|step| (step.phase, step.position)),
@@ -76,6 +81,19 @@ pub async fn replay_store(
     }
     summary.spent = spent().since(spent_before);
     Ok(summary)
+}
+
+/// How many of the steps, of which there is one, are read, intended and written together; they share two commits.
+fn together(steps: &[StepRow]) -> usize {
+    let (mut count, mut bytes) = (0, 0_u64);
+    for step in steps.iter().take_while(|step| step.phase == steps[0].phase) {
+        bytes = bytes.saturating_add(step.bytes);
+        if count >= STEPS_AT_ONCE_MIN && bytes > BYTES_AT_ONCE {
+            break;
+        }
+        count += 1;
+    }
+    count
 }
 
 /// A settled step, whether it was written now, and whether it only waits for its place to take writes again.

@@ -87,11 +87,20 @@ pub fn disclose(state: &mut SessionState, context: &mut ReportContext) {
     }
     let listed = state.verified.iter_mut().flat_map(|(_, _, stores)| stores).flat_map(|store| &mut store.listed);
     listed.filter_map(|line| line.get_mut("key")).for_each(|key| *key = masked(key));
+    let verified = state.verified.iter_mut().flat_map(|(_, _, stores)| stores).map(|store| &mut store.comparison);
+    let compared = state.first_comparisons.values_mut().chain(state.comparisons.values_mut()).chain(verified);
+    let lost = compared.filter_map(|comparison| comparison.lost_writes.as_mut()).flat_map(|lost| &mut lost.listed);
+    lost.for_each(|lost| lost.key = masked(&lost.key));
     for kept in context.held.iter_mut().chain(&mut context.accepted) {
         kept.key = masked(&kept.key);
         kept.canonical_key.clear();
         // A command to type has the key in quotes.
         kept.reason = without_quoted(&kept.reason);
+    }
+    for finding in state.findings.iter_mut().flatten() {
+        finding.what = without_quoted(&finding.what);
+        let has_key = |hint: &&mut String| hint.contains("--key \"");
+        finding.hint.as_mut().filter(has_key).into_iter().for_each(|hint| *hint = without_quoted(hint));
     }
     state.decisions.iter_mut().for_each(|made| made.scope = without_quoted(&made.scope));
     let exhibits = &mut context.exhibits;

@@ -45,7 +45,9 @@ fn line(id: &str) -> DeltaLine {
         replication: None,
         doubt: None,
         hold: None,
+        hold_delete: None,
         expiry_proved: false,
+        spelling: false,
         rank: 0,
     }
 }

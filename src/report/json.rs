@@ -3,6 +3,7 @@
 use serde_json::{Value as Json, json};
 
 use super::decisions::{allowed_json, decisions_json};
+use super::sections::lost_of;
 use super::standing::{Customers, Proof, Standing, steps_in_all, steps_of, undo_proved};
 use super::verdict::{next_step, unverified_stores};
 use super::words::unplain;
@@ -195,6 +196,15 @@ fn store_json(
     });
     if let Some(replication) = newest.and_then(|(_, comparison)| comparison.replication.as_ref()) {
         told["replication"] = json!(replication);
+    }
+    if let Some(spelled) = newest.map(|(_, comparison)| comparison.spelled).filter(|spelled| *spelled > 0) {
+        told["differ_in_spelling"] = json!(spelled);
+    }
+    if let Some(reads) = newest.and_then(|(_, comparison)| comparison.reads.as_ref()) {
+        told["reads"] = json!(reads);
+    }
+    if let Some(lost) = lost_of(state, store) {
+        told["lost_writes"] = json!(lost);
     }
     if let Some(forecast) = newest.and_then(|(_, comparison)| comparison.forecast.as_ref()) {
         told["forecast"] = json!(forecast);

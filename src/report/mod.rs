@@ -29,7 +29,10 @@ pub use markdown::markdown;
 pub use next::next_action;
 pub use standing::{Customers, Proof, Standing, Steps, steps_in_all, steps_of};
 pub use verdict::{VerdictSentence, verdict};
-pub use words::{StepWords, bytes, count, duration, exit_meaning, number, step_words, time};
+pub use words::{
+    SAMPLE_MEANS, StepWords, bytes, check_sentences, count, duration, exit_meaning, how_read, number,
+    profile_sentences, rescue_sentences, sample_sentences, step_words, time,
+};
 
 use std::path::Path;
 

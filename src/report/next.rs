@@ -96,7 +96,7 @@ fn after_cutover(state: &SessionState, standing: &Standing) -> (Action, String) 
         return (Action::Verify, "soak: a verification now shows writes that still went to dr".into());
     }
     match standing.proof {
-        Proof::Parity => (Action::Report, "customers are home and both sides agree: keep the report and the certificate".into()),
+        Proof::Parity => (Action::Report, "customers are home and both sides agree: keep report and certificate".into()),
         _ => (
             Action::Diff,
             "the sides differ after the cutover: the primary's own new writes are expected, writes that still went to dr \

@@ -8,7 +8,7 @@ use super::standing::{Proof, Standing, step_word, steps_of, undo_proved};
 use super::verdict::{customers_words, unverified_stores};
 use super::words::{StepWords, code, count, duration, exit_meaning, number, plain, step_words, time, time_or_unknown};
 use super::{Disclosure, ReportContext, ValueDisplay};
-use crate::compare::{BaseSummary, Comparison};
+use crate::compare::{BaseSummary, Comparison, LostWrite, LostWrites, Reads};
 use crate::model::{StoreId, Timestamp, Verdict};
 use crate::plan::Kept;
 use crate::session::{RefusedStep, SessionState};
@@ -71,7 +71,45 @@ pub(super) fn stores(text: &mut String, state: &SessionState) {
         if let Some(counts) = &comparison.replication {
             line(text, format!("\n{name} by the status of its replication: {}.", counts.sentence()));
         }
+        if let Some(spelling) = comparison.spelling() {
+            line(text, format!("\n{name}: {spelling}."));
+        }
+        if let Some(reads) = &comparison.reads {
+            line(text, format!("\nReading {name} {}.", reads_words(reads)));
+        }
+        lost_writes(text, &name, lost_of(state, store));
     }
+}
+
+/// What reading took, against the forecast, in words.
+pub(super) fn reads_words(reads: &Reads) -> String {
+    let forecast = reads.forecast.map_or("unknown".to_owned(), number);
+    format!("took {} read units (forecast {forecast})", number(reads.units))
+}
+
+/// The writes that a global table lost, as the last diff found them: a verification looks at no change logs.
+pub(super) fn lost_of<'a>(state: &'a SessionState, store: &StoreId) -> Option<&'a LostWrites> {
+    state.comparisons.get(store)?.lost_writes.as_ref().filter(|lost| lost.total > 0)
+}
+
+/// The writes that a global table lost, by their keys.
+fn lost_writes(text: &mut String, name: &str, lost: Option<&LostWrites>) {
+    let Some(lost) = lost else { return };
+    line(text, format!("\n{}:\n", lost_words(name, lost)));
+    for LostWrite { key, side, at, written: _, is_certain } in lost.listed.iter().take(KEYS_LISTED_MAX) {
+        let at = at.map_or("an unknown time".to_owned(), time);
+        let doubt = if *is_certain { "" } else { " (not certain)" };
+        line(text, format!("- {} on {side} at {at}{doubt}", code(&key.to_string())));
+    }
+    let listed = lost.listed.len().min(KEYS_LISTED_MAX) as u64;
+    if lost.total > listed {
+        line(text, format!("- and {} more", number(lost.total - listed)));
+    }
+}
+
+/// What became of the writes that a global table lost, in words.
+pub(super) fn lost_words(name: &str, lost: &LostWrites) -> String {
+    format!("The global table {name} lost {} to newer ones of the other Region", count(lost.total, "write"))
 }
 
 pub(super) fn first_seen(text: &mut String, state: &SessionState) {

@@ -176,10 +176,13 @@ fn comparison(differing: u64, until: Timestamp) -> Comparison {
         forecast: None,
         delta: ".failback/shop/delta/diff-orders.ndjson".into(),
         manifests: ".failback/shop/manifests/diff/orders".into(),
+        spelled: 0,
         lost_writes: None,
         indexes: 0,
         unattributed_because: None,
+        reads: None,
         logs: None,
+        leaves: None,
         not_checked: vec!["items that expired while they were read".into()],
         narrowed: None,
     }

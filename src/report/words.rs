@@ -1,9 +1,14 @@
 //! Numbers, times and names as people read them.
 
+use std::collections::BTreeSet;
+
 use serde_json::Value as Json;
 
 use super::standing::{step_text, step_word};
-use crate::model::Timestamp;
+use crate::compare::{Comparison, HowRead, SideLogs};
+use crate::control::{Guide, GuideStep, RescuedSnapshot};
+use crate::model::{StoreId, Timestamp};
+use crate::session::{CheckOutcome, RescueOutcome, RescuedExport, RescuedStore, SampleOutcome, StoreSample};
 
 /// A number with thousands separators.
 pub fn number(number: u64) -> String {
@@ -127,4 +132,101 @@ pub fn step_words(step: &Json) -> Option<StepWords> {
         "done" => plainly("finished"),
         _ => None,
     }
+}
+
+/// How the sides were read, where a change log was followed or could not be: one sentence a side; none where everything was
+/// read as usual.
+pub fn how_read(comparison: &Comparison) -> Vec<String> {
+    let sides = comparison.logs.iter().flat_map(SideLogs::sides);
+    let words = sides.filter_map(|(side, log)| match &log.how {
+        HowRead::Scanned { instead: None } => None,
+        HowRead::Scanned { instead: Some(why) } => {
+            Some(format!("{side} was read in full, for its change log does not tell all: {why}"))
+        }
+        HowRead::Followed { keys, records } => Some(format!(
+            "{side} was followed by its change log: {} changes of {} items",
+            number(*records),
+            number(*keys)
+        )),
+    });
+    words.collect()
+}
+
+/// What a quick look saw, one sentence a store, and what it is worth.
+pub fn sample_sentences(outcome: &SampleOutcome) -> Vec<String> {
+    let of_store = |seen: &StoreSample| {
+        let StoreSample { store, segments_read, segments, looked_at, changed, only_dr, only_primary, .. } = seen;
+        format!(
+            "{store}: {} in {segments_read} of {segments} segments: {} changed, {} only in dr, {} only in the primary; at \
+             most {:.3}% differ",
+            count(*looked_at, "item"),
+            number(*changed),
+            number(*only_dr),
+            number(*only_primary),
+            seen.differing_at_most * 100.0
+        )
+    };
+    let mut lines: Vec<String> = outcome.stores.iter().map(of_store).collect();
+    lines.push(SAMPLE_MEANS.into());
+    lines.push(
+        match outcome.differs() {
+            true => "The sides differ. A diff reads everything.",
+            false => "No difference was seen, which is no parity: what was not looked at is not known.",
+        }
+        .into(),
+    );
+    lines
+}
+
+/// What the numbers of a quick look mean.
+pub const SAMPLE_MEANS: &str = "a sample of segments: \"differ at most\" holds with 95% confidence, as far as items that \
+                                differ do not share a partition key";
+
+/// What a check found for a person to do: steps, and lines for the profile; none where it found nothing.
+pub fn check_sentences(outcome: &CheckOutcome) -> Vec<String> {
+    let mut lines = guide_sentences(&outcome.guides);
+    for RescuedStore { store, lines: told } in &outcome.rescued {
+        lines.extend(profile_sentences(store, told));
+    }
+    lines
+}
+
+/// What goes into the table of a store in the profile, to be copied as it is.
+pub fn profile_sentences(store: &StoreId, lines: &[String]) -> Vec<String> {
+    let told = lines.iter().map(|line| format!("  {line}"));
+    [format!("for [[store]] {store} of the profile:")].into_iter().chain(told).collect()
+}
+
+/// Steps for a person, numbered, each with what to type, a line each.
+fn guide_sentences(guides: &[Guide]) -> Vec<String> {
+    let mut lines = Vec::new();
+    for Guide { store, title, steps } in guides {
+        lines.push(format!("{store}: {title}; you take these steps, failback takes none of them"));
+        for (at, GuideStep { state, what, commands }) in steps.iter().enumerate() {
+            lines.push(format!("  {}. [{}] {what}", at + 1, state.word()));
+            lines.extend(commands.iter().map(|command| format!("       {command}")));
+        }
+    }
+    lines
+}
+
+/// How far the exports are that save bases, one sentence each, and what to do.
+pub fn rescue_sentences(outcome: &RescueOutcome) -> Vec<String> {
+    let of_export = |export: &RescuedExport| {
+        let place = export.url.clone().unwrap_or_else(|| format!("s3://{}/{}", export.bucket, export.prefix));
+        format!("{} {}: {}: {}, {place}", export.store, export.side, export.holds.words(), export.state.word())
+    };
+    let of_copy = |copy: &RescuedSnapshot| {
+        format!("{}: {} in {}, copied as {}: {}", copy.store, copy.source, copy.region, copy.copy, copy.state.word())
+    };
+    let mut lines: Vec<String> = outcome.exports.iter().map(of_export).collect();
+    lines.extend(outcome.snapshots.iter().map(of_copy));
+    lines.extend(outcome.problems.iter().map(|problem| format!("problem: {problem}")));
+    let stores: BTreeSet<&StoreId> = outcome.exports.iter().map(|export| &export.store).collect();
+    for store in stores {
+        let told = outcome.profile_lines(store);
+        lines.extend(profile_sentences(store, &told).into_iter().filter(|_| !told.is_empty()));
+    }
+    lines.push(outcome.what_next().into());
+    lines
 }

@@ -91,7 +91,7 @@ impl Action {
             Action::Cutover => "failback cutover PROFILE",
             Action::Retreat => "failback cutover PROFILE --retreat",
             Action::Undo => "failback undo PROFILE",
-            Action::Report => "failback report PROFILE --format md",
+            Action::Report => "failback report PROFILE --format html",
         }
     }
 }

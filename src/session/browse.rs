@@ -22,7 +22,7 @@ const CACHE_KIB: i64 = 16 * 1024;
 /// Lines between two looks at whether the index is still wanted.
 const LINES_AT_ONCE: u64 = 1_000;
 /// The longest key text kept for the list, in characters.
-const KEY_TEXT_MAX: usize = 400;
+const KEY_TEXT_MAX: usize = 4_096;
 
 /// What the newest plan does about a difference.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

@@ -2,14 +2,17 @@
 
 use serde::Serialize;
 
-use super::open::{Sides, connect_table, open_sides};
+use super::open::{Sides, connect_buckets, connect_table, open_sides};
+use super::rescue::{RescueOutcome, RescueState};
 use super::{Result, Session, SessionError, require_distinct};
 use crate::compare::Base;
+use crate::control::Guide;
 use crate::journal::Event;
-use crate::model::{Identity, Side, StoreId};
+use crate::model::{Identity, Side, StoreId, StoreKind};
 use crate::profile::{Resources, StoreProfile};
 use crate::store::aws::caller_account;
-use crate::store::{ErrorKind, Finding, Level, ReadStore, StorePair, compare_shapes};
+use crate::store::s3::archived_findings;
+use crate::store::{ErrorKind, Finding, Level, ReadStore, StorePair, WHOLE, compare_shapes};
 
 /// What preflight found of one store.
 #[derive(Debug, Clone, Serialize)]
@@ -22,17 +25,44 @@ pub struct StoreCheck {
     pub dr: Option<Identity>,
 }
 
+/// What a profile says of the exports that a rescue made of one store.
+#[derive(Debug, Clone, Serialize)]
+pub struct RescuedStore {
+    /// The store.
+    pub store: StoreId,
+    /// The lines of its table in the profile, in TOML.
+    pub lines: Vec<String>,
+}
+
 /// What preflight found.
 #[derive(Debug, Clone, Serialize)]
 pub struct CheckOutcome {
     /// The stores.
     pub stores: Vec<StoreCheck>,
+    /// Rescues whose exports are all there, and that the profile does not name yet.
+    pub rescued: Vec<RescuedStore>,
     /// Today's weights, where the profile has a cutover: primary, dr, TTL in seconds.
     pub weights: Option<(u64, u64, u64)>,
     /// Everything found, blockers first.
     pub findings: Vec<Finding>,
+    /// What a person does about some of it, step by step.
+    pub guides: Vec<Guide>,
     /// Whether every store could be looked at.
     pub complete: bool,
+}
+
+impl Default for CheckOutcome {
+    /// Nothing was looked at yet, and nothing is missing so far.
+    fn default() -> CheckOutcome {
+        CheckOutcome {
+            stores: Vec::new(),
+            rescued: Vec::new(),
+            weights: None,
+            findings: Vec::new(),
+            guides: Vec::new(),
+            complete: true,
+        }
+    }
 }
 
 impl CheckOutcome {
@@ -46,8 +76,23 @@ pub(super) async fn shape_findings(pair: &StorePair) -> Result<Vec<Finding>> {
     let read = |source| SessionError::Store { store: pair.id.0.clone(), source };
     let primary = pair.primary.shape().await.map_err(read)?;
     let dr = pair.dr.shape().await.map_err(read)?;
-    Ok(compare_shapes(&pair.id.0, &primary, &dr))
+    let findings = compare_shapes(&pair.id.0, &primary, &dr);
+    let has_columns = matches!(pair.primary.kind(), StoreKind::Postgres | StoreKind::Mysql);
+    Ok(if has_columns { findings.into_iter().map(with_mapping_hint).collect() } else { findings })
 }
+
+/// A difference between columns with what may be done about it.
+fn with_mapping_hint(finding: Finding) -> Finding {
+    let is_of_columns = !finding.what.starts_with(WHOLE) && !finding.what.starts_with("sequence ");
+    match finding.level == Level::Blocker && is_of_columns {
+        true => finding.with_hint(MAPPING_HINT),
+        false => finding,
+    }
+}
+
+/// What may be done about models that are apart.
+const MAPPING_HINT: &str =
+    "bring one side's model to the other's, or say in [[store.mapping]] how dr's columns are read as the primary's";
 
 /// An error as a finding, with its whole chain of causes.
 fn finding_of(subject: &str, error: &dyn std::error::Error) -> Finding {
@@ -81,16 +126,20 @@ impl Session {
     ///
     /// # Errors
     ///
-    /// [`SessionError`] only when the journal fails: what cannot be reached is a finding.
+    /// [`SessionError`] only when the session's files cannot be written: what cannot be reached is a finding.
     pub async fn check(&self) -> Result<CheckOutcome> {
-        let mut outcome = CheckOutcome { stores: Vec::new(), weights: None, findings: Vec::new(), complete: true };
+        let mut outcome = CheckOutcome::default();
         self.check_accounts(&mut outcome).await;
         for store in self.chosen() {
             let sides = open_sides(&self.profile, store, &self.around).await;
             let found = self.check_sides(store, sides, &mut outcome).await;
             outcome.stores.push(found);
             self.check_bases(store, &mut outcome).await;
+            self.check_archived(store, &mut outcome).await;
+            self.check_rescued(store, &mut outcome).await;
         }
+        // What asks many services is a large future, which a small stack must not hold.
+        Box::pin(self.check_control(&mut outcome)).await?;
         if self.profile.cutover.is_some() {
             match self.weights().await {
                 Ok(weights) => outcome.weights = Some(weights),
@@ -145,6 +194,44 @@ impl Session {
                 outcome.findings.extend(found);
             }
         }
+    }
+
+    /// Tells which objects must be restored first. A side that cannot be reached is told already.
+    async fn check_archived(&self, store: &StoreProfile, outcome: &mut CheckOutcome) {
+        let Resources::S3 { .. } = &store.resources else { return };
+        let Ok((primary, dr)) = connect_buckets(&self.profile, store).await else { return };
+        match archived_findings(&primary, &dr).await {
+            Ok(findings) => outcome.findings.extend(findings),
+            Err(error) => outcome.tell(&format!("{} archived objects", store.name), &error, Some(error.kind)),
+        }
+    }
+
+    /// Tells how far the exports of this session's rescue are, and once all are there what the profile says of them.
+    async fn check_rescued(&self, store: &StoreProfile, outcome: &mut CheckOutcome) {
+        let subject = format!("{} rescue", store.name);
+        let exports = match self.rescued_exports(store).await {
+            Ok(exports) if exports.is_empty() => return,
+            Ok(exports) => exports,
+            Err(error) => return outcome.tell_session(&subject, &error),
+        };
+        let there = exports.iter().filter(|export| export.state == RescueState::Completed).count();
+        if there < exports.len() {
+            let what = format!("{there} of {} exports are there", exports.len());
+            let hint =
+                "failback checkpoint --rescue goes on with them; once all are there, check prints the profile's lines";
+            return outcome.findings.push(Finding::new(Level::Note, subject, what).with_hint(hint));
+        }
+        let id = StoreId(store.name.clone());
+        let lines = RescueOutcome { exports, snapshots: Vec::new(), problems: Vec::new() }.profile_lines(&id);
+        // What stands in quotes in them are the exports; of two that hold the whole table one is enough.
+        let mut urls = lines.iter().flat_map(|line| line.split('"').skip(1).step_by(2));
+        if urls.all(|url| store.names_export(url)) {
+            return;
+        }
+        let what =
+            "all exports are there, and the profile does not name them yet: its lines are printed below".to_owned();
+        outcome.findings.push(Finding::new(Level::Note, subject, what));
+        outcome.rescued.push(RescuedStore { store: id, lines });
     }
 
     async fn check_accounts(&self, outcome: &mut CheckOutcome) {

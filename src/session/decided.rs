@@ -94,7 +94,9 @@ mod tests {
             replication: None,
             doubt: None,
             hold: None,
+            hold_delete: None,
             expiry_proved: false,
+            spelling: false,
             rank: 0,
         }
     }

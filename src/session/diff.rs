@@ -89,7 +89,7 @@ impl Session {
             Reach::Named => {
                 // The manifests of a comparison of everything are what an undo is proved by: they stay.
                 settings.manifests = self.folder().join("manifests").join("changed").join(&store.name);
-                compare_changed(pair, &base, &settings, clock, progress).await?
+                compare_changed(pair, &base, &settings, (clock, progress)).await?
             }
         };
         let recorded = serde_json::to_value(&comparison).expect("a comparison has only string keys");
@@ -151,6 +151,11 @@ impl Session {
         let manifest = Manifest::open(&folder, Side::Primary).map_err(|source| {
             SessionError::Compare(crate::compare::CompareError::Manifest { store: pair.id.clone(), source })
         })?;
+        // A forecast is held against no base.
+        let is_forecast = pair.primary.forecast().is_some() || pair.dr.forecast().is_some();
+        if let Some(why) = other_leaves(&manifest, pair).filter(|_| !is_forecast) {
+            return Err(refuse(format!("checkpoint {name} {why}, or take a checkpoint anew")));
+        }
         let taken = manifest.header.read_until;
         match self.profile.disaster_at {
             Some(disaster) if taken > disaster => Err(refuse(format!(
@@ -175,4 +180,18 @@ impl Session {
         let evidence = ChangeEvidence::new(pair.changes.clone(), at, disaster, tolerance).map_err(refuse)?;
         Ok(Base::Changes { below: Box::new(below), evidence })
     }
+}
+
+/// Why the leaves of a manifest say nothing to those that a store gives now, where they are made of something else.
+pub(super) fn other_leaves(manifest: &Manifest, pair: &StorePair) -> Option<String> {
+    let (then, now) = (manifest.header.leaves.as_deref(), pair.primary.leaves_from());
+    let (field, whole) = pair.primary.leaves_setting();
+    let word = |leaves: Option<&str>| leaves.unwrap_or(whole).to_owned();
+    (then != now).then(|| {
+        let (then, now) = (word(then), word(now));
+        format!(
+            "was made with {field} = \"{then}\", and the profile says \"{now}\" now: neither can be held against the \
+             other; set it as it was"
+        )
+    })
 }

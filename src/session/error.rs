@@ -91,6 +91,14 @@ pub enum SessionError {
     /// There is nothing to compare with: this session wrote nothing.
     #[error("this session wrote nothing, so there is nothing that could have been undone")]
     NothingWritten,
+    /// What the session kept of a store says nothing to what the profile compares now.
+    #[error("what this session kept of the primary of store {store} {why}")]
+    OtherLeaves {
+        /// The store.
+        store: String,
+        /// Why, with what to do.
+        why: String,
+    },
     /// What a person meant to decide is not there to be decided.
     #[error("nothing was decided: {why}")]
     NotDecided {

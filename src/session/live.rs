@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::compare::Progress;
 use crate::journal::SessionLock;
+use crate::store::wrap::{Pace, PaceState};
 
 /// The span that a rate is measured over.
 const RATE_SPAN: Duration = Duration::from_secs(5);
@@ -62,6 +63,9 @@ pub struct LiveProgress {
     pub pid: u32,
     /// Its tasks.
     pub tasks: Vec<TaskProgress>,
+    /// How fast it goes.
+    #[serde(default)]
+    pub pace: PaceState,
 }
 
 /// How often that file is written while a task goes on; a task's begin and end are told at once.
@@ -69,8 +73,8 @@ const PUBLISH_EVERY: Duration = Duration::from_secs(1);
 
 /// Tells in the session folder how far the work of this process has come. Nothing rests on it, so it is not synced, and what
 /// cannot be written is left out.
-fn publish(folder: &Path, tasks: Vec<TaskProgress>) {
-    let live = LiveProgress { pid: std::process::id(), tasks };
+pub(super) fn publish(folder: &Path, tasks: Vec<TaskProgress>, pace: PaceState) {
+    let live = LiveProgress { pid: std::process::id(), tasks, pace };
     let draft = folder.join(format!("{PROGRESS_FILE}.unfinished"));
     let Ok(text) = serde_json::to_vec(&live) else { return };
     let _ = std::fs::write(&draft, text).and_then(|()| std::fs::rename(&draft, folder.join(PROGRESS_FILE)));
@@ -180,18 +184,19 @@ impl Progress for LiveTasks {
 pub(super) struct Published {
     to: Arc<dyn Progress>,
     tasks: LiveTasks,
+    pace: Arc<Pace>,
     folder: PathBuf,
     told: Mutex<Option<Instant>>,
 }
 
 impl Published {
-    pub(super) fn new(to: Arc<dyn Progress>, tasks: LiveTasks, folder: &Path) -> Published {
-        Published { to, tasks, folder: folder.to_owned(), told: Mutex::default() }
+    pub(super) fn new(to: Arc<dyn Progress>, tasks: LiveTasks, pace: Arc<Pace>, folder: &Path) -> Published {
+        Published { to, tasks, pace, folder: folder.to_owned(), told: Mutex::default() }
     }
 
     fn tell(&self) {
         *self.told() = Some(Instant::now());
-        publish(&self.folder, self.tasks.snapshot());
+        publish(&self.folder, self.tasks.snapshot(), self.pace.now());
     }
 
     fn tell_now_and_then(&self) {
@@ -229,7 +234,7 @@ impl Drop for Published {
     fn drop(&mut self) {
         // Nothing was told: nothing is to be taken back.
         if self.told.lock().is_ok_and(|told| told.is_some()) {
-            publish(&self.folder, Vec::new());
+            publish(&self.folder, Vec::new(), self.pace.now());
         }
     }
 }
@@ -269,7 +274,7 @@ mod tests {
     fn what_an_ended_process_left_says_nothing() {
         let folder = tempfile::tempdir().expect("a folder");
         let task = TaskProgress { task: "read orders dr".into(), done: 7, ..TaskProgress::default() };
-        publish(folder.path(), vec![task.clone()]);
+        publish(folder.path(), vec![task.clone()], PaceState::default());
         assert_eq!(read_progress(folder.path()), None, "nobody holds the session");
         let lock = crate::journal::SessionLock::take(folder.path()).expect("free");
         let live = read_progress(folder.path()).expect("somebody is at work");

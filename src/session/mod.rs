@@ -8,6 +8,7 @@ mod browse;
 mod business;
 mod check;
 mod checkpoint;
+mod control;
 mod cutover;
 mod decided;
 mod deciding;
@@ -20,6 +21,7 @@ mod freeze;
 mod live;
 mod looking;
 mod open;
+mod pacing;
 mod planning;
 mod replaying;
 mod rescue;
@@ -34,8 +36,9 @@ use std::sync::{Arc, Mutex};
 
 pub use action::Action;
 pub use browse::{BrowseFate, BrowseRow, DeltaFile, DeltaIndex, Filter, Sort, SortBy};
-pub use check::{CheckOutcome, StoreCheck};
+pub use check::{CheckOutcome, RescuedStore, StoreCheck};
 pub use checkpoint::CheckpointOutcome;
+pub use control::{AdoptionError, write_adoption};
 pub use cutover::{CutoverOutcome, retreat_unrecorded};
 pub use deciding::{DecideOutcome, Picked, undecided};
 pub use diff::DiffOutcome;
@@ -50,11 +53,12 @@ pub use freeze::FreezeOutcome;
 pub use live::{LiveProgress, LiveTasks, TaskProgress, read_progress};
 pub use looking::{ItemSides, Seen};
 pub use open::open_pair;
+pub use pacing::{PaceError, order_pace, pace_at_work};
 pub use planning::{NewestKept, PlanOutcome, PlanSummary, StorePlan, newest_kept, newest_plans};
 pub use replaying::{ReplayOutcome, StoreReplay, UndoOutcome};
 pub use rescue::{Holds, RescueOutcome, RescueState, RescuedExport};
 pub use sampling::{SampleOutcome, StoreSample};
-pub use state::{DecisionMade, SessionState};
+pub use state::{DecisionMade, READ_BY_DIFF, READ_BY_VERIFY, SessionState};
 pub use undone::UndoneOutcome;
 pub use verifying::{StoreVerification, VerifyOutcome};
 
@@ -66,7 +70,7 @@ use crate::plan::{Allowances, Rulings};
 pub use crate::plan::{Rule, Ruling as Choice};
 use crate::profile::{Profile, Resources, StoreProfile};
 use crate::store::memory::MemoryRegistry;
-pub use crate::store::wrap::{Pace, PaceState};
+pub use crate::store::wrap::{Pace, PaceChange, PaceState};
 use crate::store::{Finding, StorePair};
 
 /// What a session method gives.
@@ -137,7 +141,7 @@ impl Session {
         journal.keep_profile(profile_digest, profile_text)?;
         let allowances = Mutex::new(options.allowances);
         let tasks = LiveTasks::default();
-        around.progress = Arc::new(live::Published::new(around.progress, tasks.clone(), folder));
+        around.progress = Arc::new(live::Published::new(around.progress, tasks.clone(), around.pace.clone(), folder));
         let accounts_hold = Default::default();
         Ok(Session { profile, profile_digest, journal, options, allowances, around, tasks, accounts_hold })
     }
@@ -176,7 +180,7 @@ impl Session {
         Ok(SessionState::of(&self.journal)?)
     }
 
-    /// Does the work of a command between its begin and end events.
+    /// Does the work of a command between its begin and end events, at a pace that [`order_pace`] may change meanwhile.
     ///
     /// # Errors
     ///
@@ -188,7 +192,11 @@ impl Session {
         exit_of: impl FnOnce(&E) -> Exit,
     ) -> std::result::Result<T, E> {
         self.begin(command)?;
-        let ended = work.await;
+        let ended = tokio::select! {
+            biased;
+            ended = work => ended,
+            never = pacing::heed(self.folder(), &self.around.pace, &self.tasks) => match never {},
+        };
         match &ended {
             Ok(outcome) => self.end(command, outcome.exit() as u8)?,
             // The first failure is the one to tell; where nothing can be recorded, a command without an end says enough.
@@ -255,7 +263,7 @@ impl Session {
         let machine = &self.profile.machine;
         let newest_field = match &store.resources {
             Resources::DynamoDb { newest_attribute, .. } => newest_attribute.clone(),
-            Resources::Postgres { newest_column, .. } => newest_column.clone(),
+            Resources::Postgres { newest_column, .. } | Resources::Mysql { newest_column, .. } => newest_column.clone(),
             Resources::S3 { .. } | Resources::Memory { .. } => None,
         };
         let spill = machine.spill.clone().unwrap_or_else(|| self.folder().join("spill"));

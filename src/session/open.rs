@@ -5,13 +5,15 @@ use std::time::Duration;
 
 use super::{Result, SessionError, Surroundings};
 use crate::model::{Clock, Side, StoreId};
-use crate::profile::{BaseProfile, BucketProfile, Profile, Resources, SideProfile, StoreProfile};
+use crate::profile::{BaseProfile, BucketProfile, DatabaseProfile, Profile, Resources, SideProfile, StoreProfile};
 use crate::store::dynamodb::DynamoDbStore;
 use crate::store::dynamodb::export::{ExportTables, open_base, open_changes};
 use crate::store::memory::{MemoryRegistry, MemoryStore};
+use crate::store::mysql::MysqlStore;
 use crate::store::postgres::PostgresStore;
 use crate::store::s3::{S3Lineage, S3Store};
-use crate::store::wrap::{Jittered, Pace, Retries, Retrying, Throttled};
+use crate::store::sql::rds::global::GlobalGate;
+use crate::store::wrap::{Gated, Jittered, Pace, Retries, Retrying, Throttled};
 use crate::store::{BaseStore, BaseStoreKind, ErrorKind, PairChanges, ReadStore, StoreError, StorePair, WriteStore};
 
 /// Tries of one operation before its error ends the command.
@@ -51,7 +53,7 @@ pub async fn open_pair(profile: &Profile, store: &StoreProfile, around: &Surroun
 ///
 /// As [`open_pair`], and when an inventory is damaged or cannot be used.
 pub async fn open_forecast(profile: &Profile, store: &StoreProfile, around: &Surroundings) -> Result<StorePair> {
-    let Resources::S3 { primary, dr } = &store.resources else { return open_pair(profile, store, around).await };
+    let Resources::S3 { primary, dr, .. } = &store.resources else { return open_pair(profile, store, around).await };
     if primary.inventory.is_none() && dr.inventory.is_none() {
         return open_pair(profile, store, around).await;
     }
@@ -78,6 +80,7 @@ pub(super) async fn open_sides(profile: &Profile, store: &StoreProfile, around: 
         Resources::DynamoDb { .. } => dynamodb(id, profile, store, &around.clock).await,
         Resources::S3 { .. } => s3(id, profile, store, &around.clock, Purpose::Proof).await,
         Resources::Postgres { .. } => postgres(id, profile, store).await,
+        Resources::Mysql { .. } => mysql(id, profile, store).await,
     };
     wrapped(sides, store, &around.pace)
 }
@@ -238,15 +241,32 @@ impl Exports<'_> {
     }
 }
 
+/// Connects both buckets of a store.
+///
+/// # Errors
+///
+/// As [`S3Store::connect`], and [`ErrorKind::Unfit`] for a store of another kind.
+pub(super) async fn connect_buckets(
+    profile: &Profile,
+    store: &StoreProfile,
+) -> std::result::Result<(S3Store, S3Store), StoreError> {
+    let Resources::S3 { primary, dr, .. } = &store.resources else {
+        return Err(StoreError::new(ErrorKind::Unfit, format!("store {} is no bucket", store.name)));
+    };
+    let id = || StoreId(store.name.clone());
+    let primary = S3Store::connect(id(), Side::Primary, &profile.primary, primary, None).await?;
+    Ok((primary, S3Store::connect(id(), Side::Dr, &profile.dr, dr, None).await?))
+}
+
 async fn s3(id: StoreId, profile: &Profile, store: &StoreProfile, clock: &Arc<dyn Clock>, purpose: Purpose) -> Sides {
-    let Resources::S3 { primary, dr } = &store.resources else { unreachable!("called for S3 stores only") };
+    let Resources::S3 { primary, dr, compare } = &store.resources else { unreachable!("called for S3 stores only") };
     let as_of = profile.dr_as_of.or(profile.disaster_at);
     let base = match (&store.base, profile.disaster_at) {
         (BaseProfile::Versions, Some(disaster_at)) => {
             let connect = async || {
                 let primary = S3Store::connect(id.clone(), Side::Base, &profile.primary, primary, as_of).await?;
                 let dr = S3Store::connect(id.clone(), Side::Base, &profile.dr, dr, None).await?;
-                S3Lineage::of(primary, dr, disaster_at).await
+                S3Lineage::of(primary.comparing(*compare), dr, disaster_at).await
             };
             Some(connect().await.map(|store| BaseStore::restored(store, as_of)))
         }
@@ -254,7 +274,7 @@ async fn s3(id: StoreId, profile: &Profile, store: &StoreProfile, clock: &Arc<dy
     };
     let connect = async |side, reached, bucket: &BucketProfile, other: &BucketProfile| {
         let store = S3Store::connect(id.clone(), side, reached, bucket, None).await?;
-        let store = store.with_clock(clock.clone()).with_counterpart(&other.bucket);
+        let store = store.with_clock(clock.clone()).with_counterpart(&other.bucket).comparing(*compare);
         let store = match purpose {
             Purpose::Proof => store,
             Purpose::Forecast => store.for_forecast(bucket.inventory.as_deref()).await?,
@@ -272,23 +292,69 @@ async fn s3(id: StoreId, profile: &Profile, store: &StoreProfile, clock: &Arc<dy
 }
 
 async fn postgres(id: StoreId, profile: &Profile, store: &StoreProfile) -> Sides {
-    let Resources::Postgres { primary, dr, tables, .. } = &store.resources else {
+    let Resources::Postgres { primary, dr, tables, digest, mapping, .. } = &store.resources else {
         unreachable!("called for PostgreSQL stores only")
     };
-    let base = match &store.base {
-        BaseProfile::Database(database) => {
-            let aside = primary.in_database(database);
-            let base = PostgresStore::connect(id.clone(), Side::Base, &profile.primary, &aside, tables).await;
+    let aside = restored_aside(store, primary);
+    let connect = async |side, reached, database, model: Option<&PostgresStore>| {
+        let store = PostgresStore::connect(id.clone(), side, reached, database, tables).await?;
+        Ok::<_, StoreError>(store.mapped_by(mapping, model).await?.hashed_by(*digest))
+    };
+    let base = match &aside {
+        Some(aside) => {
+            let base = connect(Side::Base, &profile.primary, aside, None).await;
             Some(base.map(|base| BaseStore::restored(Arc::new(base), None)))
         }
-        _ => None,
+        None => None,
     };
-    let dr = PostgresStore::connect(id.clone(), Side::Dr, &profile.dr, dr, tables).await;
-    let primary = PostgresStore::connect(id.clone(), Side::Primary, &profile.primary, primary, tables).await;
+    let home = connect(Side::Primary, &profile.primary, primary, None).await;
+    let away = connect(Side::Dr, &profile.dr, dr, home.as_ref().ok()).await;
     Sides {
-        primary: primary.map(|side| Arc::new(side) as _),
-        dr: dr.map(|side| Arc::new(side) as _),
+        primary: home.map(|side| gated(side, &profile.primary, primary)),
+        dr: away.map(|side| Arc::new(side) as _),
         base,
         changes: Ok(PairChanges::default()),
+    }
+}
+
+async fn mysql(id: StoreId, profile: &Profile, store: &StoreProfile) -> Sides {
+    let Resources::Mysql { primary, dr, tables, digest, mapping, .. } = &store.resources else {
+        unreachable!("called for MySQL stores only")
+    };
+    let aside = restored_aside(store, primary);
+    let connect = async |side, reached, database, model: Option<&MysqlStore>| {
+        let store = MysqlStore::connect(id.clone(), side, reached, database, tables).await?;
+        Ok::<_, StoreError>(store.mapped_by(mapping, model).await?.hashed_by(*digest))
+    };
+    let base = match &aside {
+        Some(aside) => {
+            let base = connect(Side::Base, &profile.primary, aside, None).await;
+            Some(base.map(|base| BaseStore::restored(Arc::new(base), None)))
+        }
+        None => None,
+    };
+    let home = connect(Side::Primary, &profile.primary, primary, None).await;
+    let away = connect(Side::Dr, &profile.dr, dr, home.as_ref().ok()).await;
+    Sides {
+        primary: home.map(|side| gated(side, &profile.primary, primary)),
+        dr: away.map(|side| Arc::new(side) as _),
+        base,
+        changes: Ok(PairChanges::default()),
+    }
+}
+
+/// The database that was restored aside on the primary's server, where the base is one.
+fn restored_aside(store: &StoreProfile, primary: &DatabaseProfile) -> Option<DatabaseProfile> {
+    match &store.base {
+        BaseProfile::Database(database) => Some(primary.in_database(database)),
+        _ => None,
+    }
+}
+
+/// A database that is not written while its service replicates it to other Regions.
+fn gated(store: impl WriteStore + 'static, reached: &SideProfile, database: &DatabaseProfile) -> Arc<dyn WriteStore> {
+    match GlobalGate::of(reached, database) {
+        Some(gate) => Arc::new(Gated::new(Arc::new(store), Arc::new(gate))),
+        None => Arc::new(store),
     }
 }

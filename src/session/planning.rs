@@ -380,7 +380,7 @@ impl StepOrder {
                 seed.update(comparison.primary.root.as_bytes()).update(comparison.dr.root.as_bytes());
                 StepOrder::Shuffled(Box::new(Shuffle::new(seed.finalize().into())))
             }
-            StoreKind::S3 | StoreKind::Postgres | StoreKind::Memory => StepOrder::AsRead,
+            StoreKind::S3 | StoreKind::Postgres | StoreKind::Mysql | StoreKind::Memory => StepOrder::AsRead,
         }
     }
 

@@ -12,6 +12,11 @@ use crate::model::{Digest, Percent, StoreId, Timestamp};
 use crate::store::Finding;
 use crate::verify::FenceEvidence;
 
+/// What [`SessionState::newest_comparisons`] says of a comparison that diff or plan read.
+pub const READ_BY_DIFF: &str = "diff";
+/// What it says of one that a verification read: it asks for no base.
+pub const READ_BY_VERIFY: &str = "verify";
+
 /// A session as its journal tells it; enough for a report at any stage.
 #[derive(Debug, Clone, Default, Serialize)]
 pub struct SessionState {
@@ -113,12 +118,12 @@ impl SessionState {
 
     /// The newest comparison of every store, the verification's included, with the command that read it.
     pub fn newest_comparisons(&self) -> BTreeMap<&StoreId, (&'static str, &Comparison)> {
-        let compared = self.comparisons.iter().map(|(store, comparison)| (store, ("diff", comparison)));
+        let compared = self.comparisons.iter().map(|(store, comparison)| (store, (READ_BY_DIFF, comparison)));
         let mut newest: BTreeMap<_, _> = compared.collect();
         for verified in self.verified.iter().flat_map(|(_, _, stores)| stores) {
             let found = newest.get(&verified.comparison.store).map(|(_, found)| found.read_until());
             if found.is_none_or(|at| at <= verified.comparison.read_until()) {
-                newest.insert(&verified.comparison.store, ("verify", &verified.comparison));
+                newest.insert(&verified.comparison.store, (READ_BY_VERIFY, &verified.comparison));
             }
         }
         newest

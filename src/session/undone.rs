@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use super::diff::other_leaves;
 use super::{Result, Session, SessionError};
 use crate::compare::{CompareError, read_side};
 use crate::digest::manifest::Manifest;
@@ -46,6 +47,9 @@ impl Session {
             let damaged = |source| SessionError::Compare(CompareError::Manifest { store: id.clone(), source });
             let baseline = self.baseline(&id, Side::Primary).map_err(damaged)?;
             baseline.prove().map_err(damaged)?;
+            if let Some(why) = other_leaves(&baseline, &pair) {
+                return Err(SessionError::OtherLeaves { store: id.0.clone(), why });
+            }
             let now = self.root_against(store, &pair, &baseline).await?;
             outcome.stores.push((pair.id.clone(), baseline.header.root, now));
         }

@@ -91,7 +91,11 @@ pub(super) struct ClockWatch(Arc<Mutex<Option<i64>>>);
 impl ClockWatch {
     fn note(&self, ahead: i64) {
         let mut farthest = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if farthest.is_none_or(|farthest| farthest.abs() < ahead.abs()) {
+        // A reply by another clock than the one that the signing date was put right by looks as far off, the other way round.
+        let is_echo = |farthest: i64| {
+            farthest.abs() > SKEW_SECONDS_TOLD && farthest.saturating_add(ahead).abs() <= SKEW_SECONDS_TOLD
+        };
+        if farthest.is_none_or(|farthest| farthest.abs() < ahead.abs() && !is_echo(farthest)) {
             *farthest = Some(ahead);
         }
     }
@@ -215,6 +219,7 @@ fn kind_of_code(code: &str) -> ErrorKind {
         | "NoSuchHostedZone"
         | "DBInstanceNotFound"
         | "DBClusterNotFoundFault"
+        | "GlobalClusterNotFoundFault"
         | "NotFound"
         | "TableNotFoundException"
         | "NoSuchHealthCheck" => ErrorKind::Missing,
@@ -284,5 +289,7 @@ mod tests {
         watch.note(-3600);
         watch.note(0);
         assert!(told().is_some_and(|what| what.contains("3600 s behind")));
+        watch.note(3601);
+        assert!(told().is_some_and(|what| what.contains("3600 s behind")), "the SDK's own correction is no news");
     }
 }

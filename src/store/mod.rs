@@ -12,9 +12,12 @@ pub mod dynamodb;
 mod error;
 mod finding;
 pub mod memory;
+pub mod mysql;
 pub mod postgres;
 pub mod s3;
 mod spent;
+pub(crate) mod sql;
+mod taken;
 mod window;
 pub mod wrap;
 mod write;
@@ -111,6 +114,12 @@ pub trait ReadStore: BodySource {
         0
     }
 
+    /// Why the item of a key must not be deleted on this side, whatever a policy says: what would go with it could not be
+    /// brought back. Known when [`ReadStore::rank`] is.
+    fn holds_deletes(&self, _key: &Key) -> Option<String> {
+        None
+    }
+
     /// Where the store's change log stands now, to be asked before a reading begins: whatever is written after this was
     /// asked is after the mark. `now` is the current instant.
     async fn log_start(&self, _now: Timestamp) -> Result<LogStart> {
@@ -134,6 +143,11 @@ pub trait ReadStore: BodySource {
         Spent::default()
     }
 
+    /// About how many read units reading all of this side takes, where the service tells; known after a connection.
+    fn units_to_read(&self) -> Option<u64> {
+        None
+    }
+
     /// Indexes that every write of an item may write as well; known after [`ReadStore::shape`] or a connection.
     fn indexes(&self) -> u64 {
         0
@@ -142,6 +156,28 @@ pub trait ReadStore: BodySource {
     /// Regions that the service itself replicates this resource to; known after a connection.
     fn replicates_to(&self) -> &[String] {
         &[]
+    }
+
+    /// How far the service's own replication came with an item of this kind of store, in the service's words; `None` where
+    /// no rule took it, or there is no such thing.
+    fn replication<'i>(&self, _item: &'i Item) -> Option<&'i str> {
+        None
+    }
+
+    /// What the leaves of a scan are made of, in a word, where that is less than the contents of items: leaves that are made
+    /// of something else say nothing to them.
+    fn leaves_from(&self) -> Option<&'static str> {
+        None
+    }
+
+    /// The profile's field that says what leaves are made of, and its value where that is the contents of items.
+    fn leaves_setting(&self) -> (&'static str, &'static str) {
+        ("compare", "everything")
+    }
+
+    /// Whether two items differ in what leaves of this store are not made of.
+    fn differ_beside_leaves(&self, _one: &Item, _other: &Item) -> bool {
+        false
     }
 
     /// Counters that hand out new keys, such as sequences.
@@ -171,6 +207,16 @@ pub trait WriteStore: ReadStore {
     ///
     /// An error says nothing of any write in the batch: read the items again.
     async fn apply(&self, writes: &[GuardedWrite<'_>]) -> Result<Vec<Outcome>>;
+
+    /// Whether writes that are handed over together may be one transaction, so that nothing may part them.
+    fn is_transactional(&self) -> bool {
+        false
+    }
+
+    /// How many writes are best handed over together, at least 1; they are recorded together as well.
+    fn writes_at_once(&self) -> usize {
+        100
+    }
 
     /// Makes sure that `item`, as it is now on this side, can be restored later from its contents alone; copies a body
     /// that a write would destroy into `saved`.

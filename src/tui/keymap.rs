@@ -4,6 +4,7 @@ use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 
 use super::state::Screen;
 use crate::guide::ReportForm;
+use crate::report::{Disclosure, KeyDisplay, ValueDisplay};
 use crate::session::{Action, Choice};
 
 /// What a key or the palette asks for.
@@ -66,9 +67,17 @@ pub enum Command {
     /// Holds writes back, or goes on.
     Pause,
     /// Writes a report into the session folder.
-    WriteReport(ReportForm),
+    WriteReport(ReportForm, Disclosure),
+    /// Writes files for Terraform and CloudFormation into the session folder.
+    Adopt,
     /// Asks for a name, and keeps the state that both sides share under it.
     Checkpoint,
+    /// Starts the exports that save the bases of tables, or looks how far they are.
+    Rescue,
+    /// Plans anew from a full reading.
+    Rescan,
+    /// Looks at a part of every store.
+    Sample,
     /// All stages, and why closed ones are closed.
     Stages,
     /// All commands, by name.
@@ -235,7 +244,7 @@ pub const BINDINGS: &[Binding] = &[
     bind(&[Char('u')], Command::Do(Action::Undo), Scope::All, "", "undo: restore what was overwritten; asks first"),
     bind(
         &[Char('w')],
-        Command::WriteReport(ReportForm::Html),
+        Command::WriteReport(ReportForm::Html, MASKED),
         Scope::All,
         "",
         "write the HTML report into the session's folder",
@@ -246,6 +255,9 @@ pub const BINDINGS: &[Binding] = &[
     bind(&[Char('M')], Command::Mouse, Scope::All, "", "use the mouse here, or leave it to the terminal"),
     bind(&[Char('q')], Command::Quit, Scope::All, "quit", "leave; nothing is lost, and the same command goes on"),
 ];
+
+/// Contents masked and keys shown, as reports are unless something else is asked for.
+const MASKED: Disclosure = Disclosure { keys: KeyDisplay::Shown, values: ValueDisplay::Masked };
 
 /// Commands that have no key, for the palette.
 pub const UNBOUND: &[(Command, &str)] = &[
@@ -259,10 +271,25 @@ pub const UNBOUND: &[(Command, &str)] = &[
     (Command::Do(Action::Verify), "verify: read both sides anew and certify"),
     (Command::Do(Action::VerifyUndone), "verify the undo: prove that the primary is what it was"),
     (Command::Checkpoint, "checkpoint: keep what both sides share now, as the base of a later failback"),
-    (Command::WriteReport(ReportForm::Markdown), "report as Markdown, into the session's folder"),
-    (Command::WriteReport(ReportForm::Json), "report as JSON, into the session's folder"),
-    (Command::WriteReport(ReportForm::Junit), "report as JUnit's XML, into the session's folder"),
-    (Command::WriteReport(ReportForm::Csv), "report as CSV, every difference on a line, into the session's folder"),
+    (Command::Rescue, "checkpoint --rescue: start the exports that save the bases of tables, or see how far they are"),
+    (Command::Rescan, "plan --rescan: plan from a full reading, whatever change logs tell"),
+    (Command::Sample, "diff --sample 5%: a quick look at a part of every store, which proves nothing"),
+    (
+        Command::WriteReport(ReportForm::Html, Disclosure { values: ValueDisplay::Shown, ..MASKED }),
+        "report as HTML with contents of items shown, into the session's folder",
+    ),
+    (
+        Command::WriteReport(ReportForm::Html, Disclosure { keys: KeyDisplay::Masked, ..MASKED }),
+        "report as HTML with keys masked, into the session's folder",
+    ),
+    (Command::WriteReport(ReportForm::Markdown, MASKED), "report as Markdown, into the session's folder"),
+    (Command::WriteReport(ReportForm::Json, MASKED), "report as JSON, into the session's folder"),
+    (Command::WriteReport(ReportForm::Junit, MASKED), "report as JUnit's XML, into the session's folder"),
+    (
+        Command::WriteReport(ReportForm::Csv, MASKED),
+        "report as CSV, every difference on a line, into the session's folder",
+    ),
+    (Command::Adopt, "report --iac: files by which IaC adopts what was restored"),
     (Command::Do(Action::Cutover), "cutover: return customers in stages"),
 ];
 

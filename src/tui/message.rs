@@ -8,8 +8,9 @@ use super::state::{Tone, Trouble};
 use crate::guide::ReportForm;
 use crate::model::{StoreId, Timestamp};
 use crate::plan::Allowances;
+use crate::report::Disclosure;
 use crate::session::{
-    Action, BrowseRow, Choice, Exit, Filter, ItemSides, PaceState, Picked, SessionState, Sort, TaskProgress,
+    Action, BrowseRow, Choice, Exit, Filter, ItemSides, PaceChange, PaceState, Picked, SessionState, Sort, TaskProgress,
 };
 
 /// Something that came in.
@@ -42,6 +43,13 @@ pub enum Message {
     },
     /// A line for the operator.
     Said(Tone, String),
+    /// What a piece of work found, to be read at once.
+    Told {
+        /// What it is.
+        title: String,
+        /// Its lines.
+        lines: Vec<String>,
+    },
     /// The narrator of a drill said something.
     Narrated(Vec<String>),
     /// What the profile's commands printed.
@@ -100,15 +108,31 @@ pub struct Window {
     pub rows: Vec<BrowseRow>,
 }
 
-/// How the pace changes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum PaceChange {
-    /// Slower.
-    Slower,
-    /// Faster.
-    Faster,
-    /// Held back, or going on.
-    Pause,
+/// Work that is more than an action, or another sort of it.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Job {
+    /// An action that needs nothing more.
+    Action(Action),
+    /// A checkpoint under a name.
+    Checkpoint(String),
+    /// The exports that save the bases of tables.
+    Rescue,
+    /// A plan for which everything is read, whatever change logs tell.
+    Rescan,
+    /// A quick look at a part of every store.
+    Sample,
+}
+
+impl Job {
+    /// As which action it is recorded.
+    pub fn action(&self) -> Action {
+        match self {
+            Job::Action(action) => *action,
+            Job::Checkpoint(_) | Job::Rescue => Action::Checkpoint,
+            Job::Rescan => Action::Plan,
+            Job::Sample => Action::Diff,
+        }
+    }
 }
 
 /// Something that is asked for.
@@ -144,9 +168,11 @@ pub enum Effect {
     /// Write faster or slower.
     Pace(PaceChange),
     /// Write a report.
-    Report(ReportForm),
-    /// Keep the state that both sides share under a name.
-    Checkpoint(String),
+    Report(ReportForm, Disclosure),
+    /// Write the files by which others adopt what was restored.
+    Adopt,
+    /// Begin work that is more than an action.
+    Begin(Job),
     /// Use the mouse, or leave it to the terminal.
     Mouse(bool),
     /// Leave.

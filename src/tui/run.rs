@@ -12,19 +12,19 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::time::{MissedTickBehavior, interval};
 
 use super::desk::Desk;
-use super::message::{Effect, Message, PaceChange, Tick};
+use super::message::{Effect, Job, Message, Tick};
 use super::state::{Model, Setting, Tone};
 use super::terminal::{Taken, TerminalError};
 use super::theme::Theme;
 use super::update::update;
 use super::view;
-use super::work::{Companions, Job, Judge, Tools, Work, chain};
+use super::work::{Companions, Judge, Tools, Work, chain};
 use crate::guide::{Companion, Next, ReportError, ReportForm, Subject, write_report};
 use crate::journal::Journal;
 use crate::model::Clock;
 use crate::profile::Profile;
-use crate::report::Disclosure;
-use crate::session::{Exit, LiveProgress, Pace, PaceState, Session, SessionError, read_progress};
+use crate::report::{Disclosure, KeyDisplay, ValueDisplay};
+use crate::session::{Exit, LiveProgress, Pace, Session, SessionError, read_progress, write_adoption};
 
 /// How often time passes on the screen.
 const TICK: Duration = Duration::from_millis(200);
@@ -32,6 +32,8 @@ const TICK: Duration = Duration::from_millis(200);
 const MESSAGES_AT_ONCE: usize = 256;
 /// Where commands of the profile write to while the screen is up.
 const SCREEN_LOG: &str = "screen.log";
+/// The folder within the session's for the files by which others adopt what was restored.
+const ADOPTION: &str = "iac";
 /// How much of that is read for the screen, in bytes.
 const PRINTED_MAX: u64 = 4_096;
 
@@ -199,8 +201,8 @@ impl Screen {
             Some(wheel) => Tick { now, tasks: wheel.tools.session.tasks().snapshot(), pace: self.pace().now() },
             None => {
                 let live: Option<LiveProgress> = self.log.parent().and_then(read_progress);
-                let tasks = live.map(|live| live.tasks).unwrap_or_default();
-                Tick { now, tasks, pace: PaceState::default() }
+                let (tasks, pace) = live.map(|live| (live.tasks, live.pace)).unwrap_or_default();
+                Tick { now, tasks, pace }
             }
         }
     }
@@ -215,21 +217,12 @@ impl Screen {
                 Effect::Ask { .. } => self.desk.ask(effect, &model.state),
                 Effect::Mouse(wanted) => self.taken.mouse(wanted)?,
                 Effect::Leave => model.leaving = true,
-                Effect::Pace(change) => self.change_pace(change),
+                Effect::Pace(change) => self.pace().change(change),
                 effect => self.at_the_wheel(effect).await,
             }
         }
         self.printed(model);
         Ok(())
-    }
-
-    fn change_pace(&self, change: PaceChange) {
-        let pace = self.pace();
-        match change {
-            PaceChange::Slower => pace.slower(),
-            PaceChange::Faster => pace.faster(),
-            PaceChange::Pause => pace.toggle_pause(),
-        }
     }
 
     /// What the profile's commands printed since the screen is up.
@@ -246,7 +239,7 @@ impl Screen {
         let (told, by) = (self.told.clone(), wheel.by.clone());
         match effect {
             Effect::Run(action) => wheel.work.begin(&tools, Job::Action(action)),
-            Effect::Checkpoint(name) => wheel.work.begin(&tools, Job::Checkpoint(name)),
+            Effect::Begin(job) => wheel.work.begin(&tools, job),
             Effect::Stop => wheel.work.stop(&tools).await,
             Effect::Retreat => wheel.work.retreat(&tools).await,
             Effect::Allow(allowances, what) => {
@@ -270,9 +263,14 @@ impl Screen {
                 let taken = tools.session.take_back(number, &by);
                 say(&told, taken.map(|_| format!("decision {number} is taken back: its items are held again")));
             }
-            Effect::Report(form) => {
-                let report = report_of(&tools.session, &wheel.profile_file, form);
+            Effect::Report(form, disclosure) => {
+                let report = report_of(&tools.session, &wheel.profile_file, (form, disclosure));
                 say(&told, report.map(|path| format!("report written to {}", path.display())));
+            }
+            Effect::Adopt => {
+                let folder = tools.session.folder().join(ADOPTION);
+                let written = write_adoption(tools.session.folder(), &[], &folder);
+                say(&told, written.map(|files| adoption_words(files, &folder)));
             }
             Effect::Ask { .. } | Effect::Mouse(_) | Effect::Leave | Effect::Pace(_) => {}
         }
@@ -284,6 +282,13 @@ fn decided_words(items: u64, consequence: &str) -> String {
         0 => "nothing was decided: none of these items is held".into(),
         1 => format!("decided: {consequence}"),
         items => format!("decided about {items} items: {consequence}"),
+    }
+}
+
+fn adoption_words(files: usize, folder: &Path) -> String {
+    match files {
+        0 => "nothing takes another resource's place, as of the last check".into(),
+        files => format!("{files} files written to {}: begin with README.md", folder.display()),
     }
 }
 
@@ -305,8 +310,13 @@ fn tail(log: &Path) -> Option<Vec<String>> {
     Some(String::from_utf8_lossy(&bytes).lines().map(str::to_owned).collect())
 }
 
-/// Writes a report into the session's folder; it takes its place once it is whole.
-fn report_of(session: &Session, profile_file: &Path, form: ReportForm) -> Result<PathBuf, ReportError> {
+/// Writes a report into the session's folder; it takes its place once it is whole. One that shows more or less than others
+/// has a name of its own.
+fn report_of(
+    session: &Session,
+    profile_file: &Path,
+    (form, disclosure): (ReportForm, Disclosure),
+) -> Result<PathBuf, ReportError> {
     let subject = Subject {
         journal: session.journal(),
         profile: session.profile(),
@@ -314,10 +324,12 @@ fn report_of(session: &Session, profile_file: &Path, form: ReportForm) -> Result
         stores: &[],
         now: session.surroundings().clock.now(),
     };
-    let path = session.folder().join("report").with_extension(form.extension());
+    let values = if disclosure.values == ValueDisplay::Shown { "-with-values" } else { "" };
+    let keys = if disclosure.keys == KeyDisplay::Masked { "-without-keys" } else { "" };
+    let path = session.folder().join(format!("report{values}{keys}.{}", form.extension()));
     let draft = tempfile::NamedTempFile::new_in(session.folder()).map_err(ReportError::Write)?;
     let mut out = BufWriter::new(draft);
-    write_report(form, &subject, Disclosure::default(), &mut out)?;
+    write_report(form, &subject, disclosure, &mut out)?;
     let draft = out.into_inner().map_err(|error| ReportError::Write(error.into_error()))?;
     draft.persist(&path).map_err(|error| ReportError::Write(error.error))?;
     Ok(path)

@@ -37,6 +37,7 @@ fn kind(resources: &Resources) -> &'static str {
         Resources::DynamoDb { .. } => "dynamodb",
         Resources::S3 { .. } => "s3",
         Resources::Postgres { .. } => "postgres",
+        Resources::Mysql { .. } => "mysql",
     }
 }
 

@@ -244,6 +244,8 @@ pub enum Dialog {
     Decisions(usize),
     /// A failure.
     Trouble(Trouble),
+    /// What a piece of work found: a title, and lines.
+    Told(String, Vec<String>),
 }
 
 /// All of it.

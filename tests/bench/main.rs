@@ -1,6 +1,8 @@
 //! The benchmarks: `just bench [NAME]`.
 
 mod house;
+#[path = "../loopback/mod.rs"]
+mod loopback;
 
 fn main() -> std::process::ExitCode {
     house::main()

@@ -32,6 +32,11 @@ fn engine() {
 }
 
 #[test]
+fn exports() {
+    tiny("exports");
+}
+
+#[test]
 fn replay() {
     tiny("replay");
 }
@@ -39,4 +44,19 @@ fn replay() {
 #[test]
 fn objects() {
     tiny("objects");
+}
+
+#[test]
+fn postgres() {
+    tiny("postgres");
+}
+
+#[test]
+fn mysql() {
+    tiny("mysql");
+}
+
+#[test]
+fn bulk() {
+    tiny("bulk");
 }

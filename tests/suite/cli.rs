@@ -139,14 +139,12 @@ fn nothing_is_changed_without_a_yes() {
 #[test]
 fn a_closed_port_is_incomplete_and_never_parity() {
     let home = home_of_nothing();
-    let begun = Instant::now();
     for command in ["diff", "plan", "verify", "checkpoint --name x"] {
         let ran = home.run(&format!("{command} p.toml --json"));
         let document = ran.exits(4).json();
         assert_eq!((&document["exit_code"], &document["parity"]), (&Json::from(4), &Json::Null), "{command}");
     }
     home.run("check p.toml").exits(4).prints("not everything could be looked at");
-    assert!(begun.elapsed() < Duration::from_secs(50), "a closed port is told soon: {:?}", begun.elapsed());
     assert!(!home.path(".failback/checkpoints/x").exists());
     // The half-finished session can be told of.
     home.run("report p.toml").exits(0).prints("# ");

@@ -1,14 +1,14 @@
 //! A service of the JSON protocol that answers by script, for what no emulator does: sharded streams, trimmed records,
 //! throttling with its reasons, statuses of global tables.
 
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufReader, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::Arc;
 
 use failback::profile::SideProfile;
 use serde_json::{Value as Json, json};
 
-use crate::peers::side_on_port;
+use crate::loopback::{next_request, side_on_port};
 
 /// What a call is answered with: the HTTP status and the body.
 pub type Answer = (u16, Json);
@@ -48,26 +48,9 @@ pub fn fake_aws(answer: impl Fn(&str, &Json) -> Answer + Send + Sync + 'static) 
 
 fn converse(stream: TcpStream, answer: &dyn Fn(&str, &Json) -> Answer) {
     let mut reader = BufReader::new(stream.try_clone().expect("a stream"));
-    loop {
-        let (mut operation, mut length) = (String::new(), 0);
-        loop {
-            let mut line = String::new();
-            if reader.read_line(&mut line).unwrap_or(0) == 0 {
-                return;
-            }
-            let line = line.trim();
-            if line.is_empty() {
-                break;
-            }
-            let (name, value) = line.split_once(": ").unwrap_or((line, ""));
-            match name.to_lowercase().as_str() {
-                "x-amz-target" => operation = value.rsplit('.').next().unwrap_or_default().to_owned(),
-                "content-length" => length = value.parse().expect("a length"),
-                _ => {}
-            }
-        }
-        let mut body = vec![0; length];
-        reader.read_exact(&mut body).expect("a body");
+    let mut body = Vec::new();
+    while let Ok(Some(request)) = next_request(&mut reader, &mut body) {
+        let operation = request.operation;
         let (status, reply) = answer(&operation, &serde_json::from_slice(&body).expect("JSON"));
         let (reply, head) = (reply.to_string(), "content-type: application/x-amz-json-1.0\r\ncontent-length");
         // A client that has gone away hears nothing.

@@ -4,7 +4,7 @@ use failback::drill::sandbox::Venv;
 
 use crate::peers::left_out;
 use crate::rig::Home;
-use crate::terminal::{Key, LARGE, SMALL, Terminal};
+use crate::terminal::{Key, LARGE, SMALL, Terminal, renamed};
 
 /// Steps of one session: a bound on going in circles.
 const STEPS_MAX: usize = 40;
@@ -89,9 +89,15 @@ fn go_until(terminal: &Terminal, wanted: &str) {
 }
 
 /// Keeps pictures of the screen in the folder that the environment names, for the documentation.
-fn picture(terminal: &Terminal, name: &str) {
+///
+/// Where this very program and its files lie is nobody's concern: they are where they would be on an operator's machine.
+fn picture(home: &Home, terminal: &Terminal, name: &str) {
     terminal.wait_for_whole_frame();
+    let program = std::path::Path::new(env!("CARGO_BIN_EXE_failback")).with_file_name("");
+    let folders = home.path("").with_file_name(".tmp");
     let svg = terminal.svg(&format!("failback: {name}"));
+    let svg = renamed(&svg, &program.to_string_lossy(), "/usr/local/bin/");
+    let svg = renamed(&svg, &folders.to_string_lossy(), "/tmp/");
     assert!(svg.contains("<text"), "an empty picture of {name}");
     if let Some(folder) = std::env::var_os("FAILBACK_SCREENS") {
         let folder = std::path::PathBuf::from(folder);
@@ -111,41 +117,44 @@ fn the_drill_comes_home_by_reading_the_screen_at_80x24() {
     let home = Home::new();
     let terminal = Terminal::start(&home, "drill --in-memory --items 120", SMALL, &[]);
     go_until(&terminal, "next: plan");
-    picture(&terminal, "stores");
+    picture(&home, &terminal, "stores");
     go_until(&terminal, "next: decide");
+    show(&terminal, Key::Char('1'), "unattrb");
+    show(&terminal, Key::Enter, "Newest plan: ");
+    picture(&home, &terminal, "store");
     show(&terminal, Key::Char('4'), "Forecast");
-    picture(&terminal, "plan");
+    picture(&home, &terminal, "plan");
     show(&terminal, Key::Char('2'), "planned");
-    picture(&terminal, "delta");
+    picture(&home, &terminal, "delta");
     show(&terminal, Key::Char('3'), "undecided");
     terminal.wait_for("HELD");
-    picture(&terminal, "held");
+    picture(&home, &terminal, "held");
     terminal.keys(&[Key::End]);
     show(&terminal, Key::Enter, "***");
     show(&terminal, Key::Char('m'), "contents are shown");
-    picture(&terminal, "item");
+    picture(&home, &terminal, "item");
     show(&terminal, Key::Char('?'), "Everywhere");
-    picture(&terminal, "help");
+    picture(&home, &terminal, "help");
     terminal.keys(&[Key::Esc]);
     go_until(&terminal, "next: replay --apply");
     show(&terminal, Key::Char('n'), "Replay into the primary");
-    picture(&terminal, "confirm");
+    picture(&home, &terminal, "confirm");
     terminal.keys(&[Key::Esc]);
     terminal.wait_until_gone("Replay into the primary");
     assert!(step(&terminal));
     settled(&terminal);
     show(&terminal, Key::Char('5'), "delta by pass");
-    picture(&terminal, "replay");
+    picture(&home, &terminal, "replay");
     go_until(&terminal, "next: cutover");
     show(&terminal, Key::Char('6'), "AT PARITY");
-    picture(&terminal, "verify");
+    picture(&home, &terminal, "verify");
     assert!(step(&terminal));
     terminal.wait_for("primary 25%");
-    picture(&terminal, "cutover");
+    picture(&home, &terminal, "cutover");
     go_home(&terminal);
     terminal.wait_for("THE DRILL CAME HOME");
     show(&terminal, Key::Char('8'), "cutover ended");
-    picture(&terminal, "journal");
+    picture(&home, &terminal, "journal");
     terminal.keys(&[Key::Char('q')]);
     assert_eq!(terminal.exit(), 0);
     assert!(terminal.text().contains("THE DRILL CAME HOME"), "{}", terminal.text());

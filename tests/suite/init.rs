@@ -136,18 +136,19 @@ async fn databases_are_found_as_rds_knows_them() {
     let expected = ["database ledger ledger-dr", "database ledger-aurora ledger-dr-aurora", "database wiki wiki-dr"];
     assert_eq!(pairs(&document), expected);
     let stores: Vec<&Json> = document["pairs"].as_array().expect("pairs").iter().map(|pair| &pair["store"]).collect();
-    assert_eq!(stores, [&json!("ledger"), &json!("ledger-aurora"), &Json::Null]);
+    assert_eq!(stores, [&json!("ledger"), &json!("ledger-aurora"), &json!("wiki")]);
     let profile = home.read("failback.toml");
     for words in [
         "instance = \"ledger-dr\"\ndatabase = \"books\"\nuser = \"keeper\"",
         "cluster = \"ledger-dr-aurora\"",
-        "# NOT A STORE: kind mysql is not supported yet",
+        "kind = \"mysql\"\ntables = [\"*\"]\n",
+        "instance = \"wiki-dr\"\ndatabase = \"books\"\nuser = \"keeper\"",
     ] {
         assert!(profile.contains(words), "{words} is not in\n{profile}");
     }
     assert!(!profile.contains("not-shown"), "{profile}");
     let read = failback::profile::Profile::load(&home.path("failback.toml"), &|_| None).expect("a profile");
-    assert_eq!(read.stores.len(), 2);
+    assert_eq!(read.stores.len(), 3);
 }
 
 #[tokio::test]

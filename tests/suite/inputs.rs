@@ -8,6 +8,7 @@ mod gate;
 mod interrupts;
 mod lost;
 mod outage;
+mod pacing;
 mod preflight;
 mod surroundings;
 

@@ -18,33 +18,36 @@ const IMPORTS: &[(&str, &[&str])] = &[
     ("replay", &["model", "profile", "digest", "diff", "plan", "journal", "store", "compare"]),
     ("verify", &["model", "profile", "digest", "diff", "compare", "plan", "store"]),
     ("cutover", &["model", "profile", "journal", "verify", "store"]),
+    ("discover", &["model", "profile", "store", "cutover"]),
+    ("control", &["model", "profile", "store", "discover"]),
     ("session", BELOW_SESSION),
     ("report", BELOW_REPORT),
     ("guide", BELOW_GUIDE),
-    ("discover", &["model", "profile", "store", "cutover"]),
     ("drill", BELOW_DRILL),
     ("tui", BELOW_DRILL),
     ("cli", ALL),
     ("main", &["cli"]),
 ];
 
-const BELOW_SESSION: &[&str] =
-    &["model", "profile", "digest", "store", "diff", "compare", "plan", "journal", "replay", "verify", "cutover"];
+const BELOW_SESSION: &[&str] = &[
+    "model", "profile", "digest", "store", "diff", "compare", "plan", "journal", "replay", "verify", "cutover",
+    "discover", "control",
+];
 const BELOW_REPORT: &[&str] = &[
     "model", "profile", "digest", "store", "diff", "compare", "plan", "journal", "replay", "verify", "cutover",
-    "session",
+    "discover", "control", "session",
 ];
 const BELOW_GUIDE: &[&str] = &[
     "model", "profile", "digest", "store", "diff", "compare", "plan", "journal", "replay", "verify", "cutover",
-    "session", "report",
+    "discover", "control", "session", "report",
 ];
 const BELOW_DRILL: &[&str] = &[
     "model", "profile", "digest", "store", "diff", "compare", "plan", "journal", "replay", "verify", "cutover",
-    "session", "report", "guide",
+    "discover", "control", "session", "report", "guide",
 ];
 const ALL: &[&str] = &[
     "model", "profile", "digest", "store", "diff", "compare", "plan", "journal", "replay", "verify", "cutover",
-    "session", "report", "guide", "discover", "drill", "tui", "cli",
+    "discover", "control", "session", "report", "guide", "drill", "tui", "cli",
 ];
 
 /// Code that only computes: a folder, or one file.
@@ -71,6 +74,11 @@ const PURE: &[&str] = &[
     "discover/names.rs",
     "discover/pair",
     "discover/write.rs",
+    "control/global.rs",
+    "control/guide.rs",
+    "control/iac/",
+    "control/restored.rs",
+    "control/settings.rs",
 ];
 
 /// Names of what reads clocks, files, networks or processes, or waits for any of them.
@@ -85,16 +93,22 @@ const HOMES: &[(&str, &[&str])] = &[
         &[
             "store/dynamodb/",
             "store/s3/",
-            "store/postgres/",
+            "store/sql/",
             "store/aws.rs",
             "cutover/route53",
             "discover/aws/",
+            "control/aws/",
             "drill/",
         ],
     ),
     ("tokio_postgres", &["store/postgres/", "drill/"]),
+    ("mysql_async", &["store/mysql/"]),
     ("crossterm", &["tui/"]),
     ("ratatui", &["tui/"]),
+    // A kind of store is known by name where stores are opened, and nowhere else.
+    ("store::dynamodb", &["store/", "session/"]),
+    ("store::postgres", &["store/", "session/", "discover/"]),
+    ("store::s3", &["store/", "session/"]),
     ("rusqlite", &["journal/", "session/browse.rs"]),
 ];
 
@@ -402,4 +416,45 @@ fn a_planted_stray_and_a_long_file_are_found() {
     assert!(too_long(&Source::new("plan/mod.rs", &long)).is_some());
     let tests = format!("fn f() {{}}\n#[cfg(test)]\nmod tests {{\n{long}}}\n");
     assert_eq!(too_long(&Source::new("plan/mod.rs", &tests)), None);
+}
+
+/// Wrappers that have a reason not to ask the store inside: the file and the method.
+const NOT_FORWARDED: &[(&str, &str)] = &[("dry_run.rs", "tidy")];
+
+/// The methods of a trait or an implementation that begins with `opening`.
+fn methods<'a>(text: &'a str, opening: &str) -> Vec<&'a str> {
+    let body = text.split_once(opening).and_then(|(_, rest)| rest.split_once("\n}\n")).map_or("", |(body, _)| body);
+    let name = |line: &'a str| {
+        let rest = line.trim_start().trim_start_matches("async ").strip_prefix("fn ")?;
+        rest.split(['(', '<']).next()
+    };
+    body.lines().filter_map(name).collect()
+}
+
+#[test]
+fn wrappers_leave_no_answer_to_a_default() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/store");
+    let read = |path: &str| std::fs::read_to_string(folder.join(path)).expect("a source file");
+    let (traits, facts) = (read("mod.rs"), read("wrap/mod.rs"));
+    let facts = methods(&facts, "macro_rules! forward_facts");
+    let mut wrappers = 0;
+    for entry in std::fs::read_dir(folder.join("wrap")).expect("the wrappers") {
+        let name = entry.expect("an entry").file_name().into_string().expect("a name");
+        let text = read(&format!("wrap/{name}"));
+        for (of, opening) in [("ReadStore", "ReadStore for "), ("WriteStore", "WriteStore for ")] {
+            let own = methods(&text, opening);
+            if own.is_empty() {
+                continue;
+            }
+            wrappers += 1;
+            for method in methods(&traits, &format!("pub trait {of}")) {
+                let is_there = own.contains(&method) || (of == "ReadStore" && facts.contains(&method));
+                assert!(
+                    is_there || NOT_FORWARDED.contains(&(&name, method)),
+                    "{name} leaves {of}::{method} to its default"
+                );
+            }
+        }
+    }
+    assert_eq!(wrappers, 10, "five wrappers of both");
 }

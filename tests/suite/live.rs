@@ -40,12 +40,7 @@ fn how(comparison: &Comparison) -> [HowRead; 2] {
 #[tokio::test]
 async fn passes_that_follow_the_logs_give_exactly_the_planted_verdicts() {
     for seed in 0..6 {
-        let (world, mut random) = (World::new(), Random(seed));
-        let mut base = Rows::new();
-        random.live(&mut base, 200);
-        World::set(&world.primary, &base);
-        World::set(&world.dr, &base);
-        let checkpoint = world.checkpoint().await;
+        let (world, mut random, base, checkpoint) = World::in_step(seed).await;
         world.dr.keep_log();
         let is_primary_logged = seed % 2 == 1;
         if is_primary_logged {

@@ -1,10 +1,15 @@
 //! The one integration binary.
 
+#[path = "../loopback/mod.rs"]
+mod loopback;
+
 mod bench;
 mod browser;
 mod canonical;
 mod cli;
 mod conformance;
+mod connections;
+mod control;
 mod cutover;
 mod damage;
 mod deciding;
@@ -15,6 +20,7 @@ mod exports;
 mod fake_aws;
 mod full;
 mod guided;
+mod hashed;
 mod html;
 mod init;
 mod inputs;
@@ -24,13 +30,20 @@ mod layering;
 mod ledger;
 mod live;
 mod live_dynamodb;
+mod lost_writes;
+mod mapping;
+mod mysql;
+mod mysql_ledger;
+mod mysql_writes;
 mod peers;
 mod postgres;
+mod postgres_log;
 mod postgres_writes;
 mod profile;
 mod report;
 mod resume;
 mod rig;
+mod rights;
 mod run;
 mod s3;
 mod s3_deep;

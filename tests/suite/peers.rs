@@ -4,32 +4,15 @@
 //! a missing peer is told loudly on stderr and the test is left out.
 
 use std::io::Write;
-use std::net::{TcpListener, TcpStream};
-use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::process::{Command, Stdio};
 
 use failback::drill::sandbox::Venv;
-use failback::profile::{CredentialsProfile, Secret, SideProfile};
+use failback::profile::SideProfile;
 
-const START_TIMEOUT: Duration = Duration::from_secs(30);
-const STARTS_MAX: usize = 4;
-
-/// A server that is ended when this is dropped.
-pub struct Server {
-    child: Child,
-    /// The loopback port it listens on.
-    pub port: u16,
-    _folder: Option<tempfile::TempDir>,
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
+use crate::loopback::servers::{self, started};
+pub use crate::loopback::servers::{Server, free_port};
+pub use crate::loopback::side_on_port;
 
 /// Tells that a test is left out for want of `peer`, or fails where peers are required.
 pub fn left_out(peer: &str) {
@@ -39,35 +22,6 @@ pub fn left_out(peer: &str) {
     let test = thread.name().unwrap_or("a test");
     // Not by a printing macro: the test harness shows what those print only where a test fails.
     let _ = writeln!(std::io::stderr(), "LEFT OUT: {test}: {peer} is not installed; run tests/run to install it");
-}
-
-/// A port that was free a moment ago.
-pub fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a free port").port()
-}
-
-/// Waits until a server listens; false when it ended instead.
-fn answers(port: u16, child: &mut Child) -> bool {
-    let deadline = Instant::now() + START_TIMEOUT;
-    while TcpStream::connect(("127.0.0.1", port)).is_err() {
-        if child.try_wait().expect("a child").is_some() {
-            return false;
-        }
-        assert!(Instant::now() < deadline, "the server on port {port} does not answer");
-        std::thread::sleep(Duration::from_millis(20));
-    }
-    true
-}
-
-/// Starts a server on free ports; when another process was quicker to take one of them, it is started again on others.
-fn started(mut start: impl FnMut() -> Server) -> Server {
-    for _ in 0..STARTS_MAX {
-        let mut server = start();
-        if answers(server.port, &mut server.child) {
-            return server;
-        }
-    }
-    panic!("the server ended {STARTS_MAX} times at once");
 }
 
 /// The AWS emulator: DynamoDB, S3, Route 53, RDS and STS, any Region, on one port.
@@ -103,7 +57,7 @@ fn started_ministack(command: impl Fn(&Venv) -> Option<Command>) -> Option<Serve
         let mut command = command(&venv).expect("it was there a moment ago");
         command.env("BIND_HOST", "127.0.0.1").env("GATEWAY_PORT", port.to_string());
         let child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("ministack starts");
-        Server { child, port, _folder: None }
+        Server::new(child, port, None)
     }))
 }
 
@@ -122,7 +76,7 @@ pub fn microburst(upstream: u16) -> Option<Server> {
         command.args(["--host", "127.0.0.1", "--no-resign", "--port", &port.to_string()]);
         command.arg(format!("--upstream=http://127.0.0.1:{upstream}"));
         let child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("microburst starts");
-        Server { child, port, _folder: None }
+        Server::new(child, port, None)
     }))
 }
 
@@ -162,29 +116,12 @@ fn weed(program: &Path, identities: Option<&str>) -> Server {
     }
     command.current_dir(folder.path()).env("HOME", folder.path());
     let child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("weed starts");
-    Server { child, port, _folder: Some(folder) }
+    Server::new(child, port, Some(folder))
 }
 
 /// A side of a profile that reaches `server` as `region`.
 pub fn side(server: &Server, region: &str) -> SideProfile {
     side_on_port(server.port, region)
-}
-
-/// A side of a profile that reaches a loopback port as `region`.
-pub fn side_on_port(port: u16, region: &str) -> SideProfile {
-    SideProfile {
-        region: region.into(),
-        aws_profile: None,
-        role_arn: None,
-        account: None,
-        endpoint_url: Some(format!("http://127.0.0.1:{port}")),
-        endpoints: Default::default(),
-        credentials: Some(CredentialsProfile {
-            access_key_id: "test".into(),
-            secret_access_key: Secret("test".into()),
-            session_token: None,
-        }),
-    }
 }
 
 /// Folders of PostgreSQL server programs, oldest major first.
@@ -214,48 +151,21 @@ pub fn postgres(major: PostgresMajor) -> Option<Server> {
         left_out(&format!("PostgreSQL {major:?}"));
         return None;
     };
-    Some(started(|| postgres_in(bin)))
+    Some(servers::postgres(bin))
 }
 
-fn postgres_in(bin: &Path) -> Server {
-    let folder = tempfile::tempdir().expect("a folder");
-    let data = folder.path().join("data");
-    std::fs::create_dir(&data).expect("a data folder");
-    give_away(folder.path(), &data);
-    let mut initdb = unprivileged(&bin.join("initdb"));
-    initdb.args(["-U", "postgres", "-A", "trust", "--no-sync", "-E", "UTF8", "--locale=C", "-D"]).arg(&data);
-    let output = initdb.output().expect("initdb runs");
-    assert!(output.status.success(), "initdb: {}", String::from_utf8_lossy(&output.stderr));
-    let port = free_port();
-    let mut server = unprivileged(&bin.join("postgres"));
-    server.arg("-D").arg(&data).args(["-p", &port.to_string(), "-k", "", "-h", "127.0.0.1"]);
-    server.args(["-c", "fsync=off", "-c", "wal_level=logical", "-c", "max_connections=200"]);
-    let child = server.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("postgres starts");
-    Server { child, port, _folder: Some(folder) }
+/// A MariaDB server, Debian's 10.11, with the superuser `root` without a password on loopback.
+pub fn mariadb() -> Option<Server> {
+    mariadb_with(&[])
 }
 
-/// PostgreSQL refuses to run as root: as root, its programs run as `nobody`.
-const NOBODY: u32 = 65534;
-
-fn is_root() -> bool {
-    std::fs::metadata("/proc/self").is_ok_and(|own| std::os::unix::fs::MetadataExt::uid(&own) == 0)
-}
-
-fn unprivileged(program: &Path) -> Command {
-    let mut command = Command::new(program);
-    if is_root() {
-        command.uid(NOBODY).gid(NOBODY);
+/// The same with further options.
+pub fn mariadb_with(options: &[&str]) -> Option<Server> {
+    if !Path::new(servers::MARIADB).exists() {
+        left_out("MariaDB");
+        return None;
     }
-    command.env("LC_ALL", "C").current_dir("/");
-    command
-}
-
-fn give_away(folder: &Path, data: &Path) {
-    use std::os::unix::fs::PermissionsExt;
-    std::fs::set_permissions(folder, std::fs::Permissions::from_mode(0o755)).expect("permissions");
-    if is_root() {
-        std::os::unix::fs::chown(data, Some(NOBODY), Some(NOBODY)).expect("ownership");
-    }
+    Some(servers::mariadb(options))
 }
 
 /// An HTTP endpoint on loopback that gives every request the same answer.

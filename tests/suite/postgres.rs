@@ -23,15 +23,7 @@ pub fn reached() -> SideProfile {
 }
 
 pub fn database(port: u16, name: &str) -> DatabaseProfile {
-    DatabaseProfile {
-        url: Some(format!("postgres://postgres@127.0.0.1:{port}/{name}")),
-        instance: None,
-        cluster: None,
-        database: None,
-        user: None,
-        password: None,
-        tls: None,
-    }
+    DatabaseProfile { url: Some(format!("postgres://postgres@127.0.0.1:{port}/{name}")), ..DatabaseProfile::default() }
 }
 
 pub async fn sql(server: &Server, statements: &str) {
@@ -65,7 +57,7 @@ pub async fn leaves(scan: &dyn Scan) -> BTreeMap<Key, Digest> {
     all
 }
 
-const TYPES: &str = "CREATE TYPE mood AS ENUM ('sad', 'ok'); CREATE TYPE pair AS (a int, b text); CREATE DOMAIN code AS text;
+pub const TYPES: &str = "CREATE TYPE mood AS ENUM ('sad', 'ok'); CREATE TYPE pair AS (a int, b text); CREATE DOMAIN code AS text;
  CREATE TABLE every (id uuid, k text, b bytea, PRIMARY KEY (id, k, b), n numeric(38, 5), f float8, i interval, t timestamptz,
   a text[], j json, jb jsonb, m mood, r int4range, p pair, c char(5), ip inet, v varchar, d code, flag bool,
   big int8, g int GENERATED ALWAYS AS (length(k)) STORED);

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use async_trait::async_trait;
 use failback::digest::{key_of, key_value};
 use failback::model::{Item, Key, Side, StoreId, Value};
+use failback::profile::{DatabaseProfile, DigestProfile};
 use failback::store::conformance::{self, Fixture, Pair, Sample};
 use failback::store::postgres::PostgresStore;
 use failback::store::{
@@ -16,8 +17,9 @@ use tokio_postgres::{Client, NoTls};
 use crate::conformance::assert_conforms;
 use crate::peers::{self, PostgresMajor, Server};
 use crate::postgres::{database, leaves, reached, sql};
+use crate::postgres_log::keep_log;
 
-async fn client(port: u16, name: &str) -> Client {
+pub async fn client(port: u16, name: &str) -> Client {
     let url = format!("postgres://postgres@127.0.0.1:{port}/{name}");
     let (client, connection) = tokio_postgres::connect(&url, NoTls).await.expect("it connects");
     tokio::spawn(connection);
@@ -35,8 +37,9 @@ fn key_text(key: &Key) -> String {
     }
 }
 
-struct PostgresFixture {
-    server: Server,
+struct PostgresFixture<'s> {
+    server: &'s Server,
+    digest: DigestProfile,
     made: AtomicU32,
 }
 
@@ -51,21 +54,21 @@ const SAMPLE: &str =
   raw bytea, twice int GENERATED ALWAYS AS (id * 2) STORED); CREATE SEQUENCE ids;";
 
 #[async_trait]
-impl Fixture for PostgresFixture {
+impl Fixture for PostgresFixture<'_> {
     async fn fresh(&self) -> Result<Box<dyn Pair>, String> {
         let number = self.made.fetch_add(1, Ordering::Relaxed);
         let mut clients = Vec::new();
         let mut stores = Vec::new();
         for side in [Side::Primary, Side::Dr] {
             let name = format!("{side:?}_{number}").to_lowercase();
-            sql(&self.server, &format!("CREATE DATABASE {name}")).await;
+            sql(self.server, &format!("CREATE DATABASE {name}")).await;
             let client = client(self.server.port, &name).await;
             client.batch_execute(SAMPLE).await.map_err(|error| error.to_string())?;
-            let profile = database(self.server.port, &name);
+            let profile = DatabaseProfile { slot: Some(name.clone()), ..database(self.server.port, &name) };
             let store =
                 PostgresStore::connect(StoreId("ledger".into()), side, &reached(), &profile, &["public.*".into()])
                     .await;
-            stores.push(Arc::new(store.map_err(|error| format!("{error:?}"))?));
+            stores.push(Arc::new(store.map_err(|error| format!("{error:?}"))?.hashed_by(self.digest)));
             clients.push(client);
         }
         let [primary, dr] = stores.try_into().map_err(|_| "two stores")?;
@@ -100,8 +103,10 @@ impl Pair for PostgresPair {
             .iter()
             .map(|Sample { number, version }| {
                 format!(
-                    "DELETE FROM sample WHERE id = {number}; INSERT INTO sample VALUES ({number}, 'version {version} é\\t',
-                      {version}.50, ARRAY['a', NULL, '{version}'], '2026-01-0{version} 12:00+02', '\\x00ff0{version}');"
+                    "INSERT INTO sample VALUES ({number}, 'version {version} é\\t', {version}.50,
+                      ARRAY['a', NULL, '{version}'], '2026-01-0{version} 12:00+02', '\\x00ff0{version}')
+                     ON CONFLICT (id) DO UPDATE SET note = EXCLUDED.note, amount = EXCLUDED.amount,
+                      tags = EXCLUDED.tags, at = EXCLUDED.at, raw = EXCLUDED.raw;"
                 )
             })
             .collect();
@@ -110,6 +115,11 @@ impl Pair for PostgresPair {
 
     async fn uproot(&self, side: Side, number: u32) -> Result<(), String> {
         self.run(side, &format!("DELETE FROM sample WHERE id = {number}")).await
+    }
+
+    async fn keep_log(&self, side: Side) -> Result<bool, String> {
+        keep_log(&self.clients[usize::from(side != Side::Primary)]).await.map_err(|error| error.to_string())?;
+        Ok(true)
     }
 
     async fn plant_counter(&self, side: Side, value: i64) -> Result<Option<String>, String> {
@@ -121,7 +131,10 @@ impl Pair for PostgresPair {
 async fn conforms(major: PostgresMajor) {
     let Some(server) = peers::postgres(major) else { return };
     sql(&server, "SELECT 1").await;
-    assert_conforms(conformance::run_all(&PostgresFixture { server, made: AtomicU32::new(0) }).await);
+    for (digest, made) in [(DigestProfile::Stream, 0), (DigestProfile::Server, 1_000)] {
+        let fixture = PostgresFixture { server: &server, digest, made: AtomicU32::new(made) };
+        assert_conforms(conformance::run_all(&fixture).await);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use failback::profile::{BaseProfile, ConflictPolicy, Profile, ProfileError, Resources, TlsMode};
+use failback::profile::{AuthMode, BaseProfile, ConflictPolicy, Profile, ProfileError, Resources, TlsMode};
 
 fn env(name: &str) -> Option<String> {
     match name {
@@ -62,7 +62,7 @@ fn a_good_profile_is_read_with_its_defaults() {
     assert_eq!(profile.stores.len(), 3);
     assert_eq!(profile.stores[0].policy.conflict, ConflictPolicy::Hold);
     assert_eq!(profile.stores[0].limits.writes_per_second, 200);
-    assert_eq!(profile.machine.memory_mib, 256);
+    assert_eq!(profile.machine.memory_mib, 64);
     let Resources::Postgres { primary, .. } = &profile.stores[2].resources else { panic!("a database") };
     assert_eq!(primary.password.as_ref().expect("a password").0, "hunter2");
     assert!(!format!("{profile:?}").contains("hunter2"));
@@ -100,7 +100,6 @@ pub const MISTAKES: &[(&str, &str, &[&str])] = &[
         &["7:11: dr.endpoints.dynamo: unknown field `dynamo`, did you mean `dynamodb`?"],
     ),
     ("\"dynamodb\"", "\"dynamobd\"", &["9:8: store.orders.kind: unknown kind `dynamobd`, did you mean `dynamodb`?"]),
-    ("\"dynamodb\"", "\"mysql\"", &["9:8: store.orders.kind: kind `mysql` is not supported yet"]),
     ("name = \"media\"", "name = \"orders\"", &["14:8: store.orders.name: two stores are named `orders`"]),
     (
         "primary = { table = \"orders\" }",
@@ -152,7 +151,7 @@ pub const MISTAKES: &[(&str, &str, &[&str])] = &[
     (
         "base = \"none\"",
         "base = { database = \"x\" }",
-        &["12:21: store.orders.base.database: `database` is a base for kind postgres only"],
+        &["12:21: store.orders.base.database: `database` is a base for kinds postgres and mysql only"],
     ),
     (
         "base = \"none\"",
@@ -203,12 +202,23 @@ pub const MISTAKES: &[(&str, &str, &[&str])] = &[
     (
         "instance = \"ledger\", ",
         "instance = \"ledger\", cluster = \"x\", ",
-        &["22:6: store.ledger.dr: exactly one of `url`, `instance` and `cluster` is needed, 2 are given"],
+        &[
+            "22:6: store.ledger.dr: exactly one of `url`, `instance`, `cluster` and `global_cluster` is needed, 2 are given",
+        ],
     ),
     (
         "database = \"ledger\", user",
         "user",
         &["22:6: store.ledger.dr.database: missing field `database` in `store.ledger.dr`"],
+    ),
+    (
+        "user = \"me\" }",
+        "user = \"me\", auth = \"iam\", tls = \"disable\", password = \"x\", ca_file = \"rds.pem\" }",
+        &[
+            "22:83: store.ledger.dr.tls: `tls = \"disable\"` does not go with `auth = \"iam\"`",
+            "22:105: store.ledger.dr.password: a password does not go with `auth = \"iam\"`",
+            "22:120: store.ledger.dr.ca_file: `ca_file` does not go with `tls = \"disable\"`",
+        ],
     ),
     (
         "${PRIMARY_DB_PASSWORD}",
@@ -379,7 +389,78 @@ fn every_example_profile_is_valid() {
     let ledger = Profile::load(&root().join("profiles/ledger-postgres.toml"), &env).expect("valid");
     assert_eq!(ledger.stores[0].base, BaseProfile::Database("ledger_at_tb".into()));
     let Resources::Postgres { dr, .. } = &ledger.stores[0].resources else { panic!("a database") };
-    assert_eq!(dr.tls, Some(TlsMode::Require));
+    assert_eq!((dr.tls, dr.auth, dr.ca_file.is_some()), (Some(TlsMode::Require), AuthMode::Iam, true));
+    let wiki = Profile::load(&root().join("profiles/wiki-mysql.toml"), &env).expect("valid");
+    let Resources::Mysql { tables, .. } = &wiki.stores[0].resources else { panic!("a database") };
+    assert_eq!(tables, &["page", "revision*", "user"]);
+}
+
+const WIKI: &str = "name = \"wiki\"\n[primary]\nregion = \"us-east-1\"\n[dr]\nregion = \"us-west-2\"\n[[store]]\nname = \"wiki\"
+kind = \"mysql\"\nprimary = { url = \"mysql://me@one/wiki\" }\ndr = { url = \"mysql://me@two:3306/wiki\" }\ntables = [\"*\"]\n";
+
+#[test]
+fn mysql_stores_name_one_database_and_its_tables() {
+    for (from, to, expected) in [
+        ("", "", ""),
+        ("mysql://me@one", "postgres://me@one", "not a mysql:// URL"),
+        ("mysql://me@one", "mysql://one", "the URL names no user"),
+        ("one/wiki", "one", "the URL names no database"),
+        ("two:3306", "one:3306", "is the same resource as the primary"),
+        ("[\"*\"]", "[\"a b\"]", "`a b` is not the name of a table"),
+        ("[\"*\"]", "[\"p\", \"p\"]", "`p` is listed twice"),
+    ] {
+        let read = Profile::parse(&WIKI.replacen(from, to, 1), "p.toml", &env);
+        match read {
+            Ok(_) => assert_eq!(expected, "", "{to} is accepted"),
+            Err(error) => assert!(!expected.is_empty() && error.to_string().contains(expected), "{to}: {error}"),
+        }
+    }
+}
+
+const MAPPED: &str =
+    "\n[[store.mapping]]\ntable = \"page\"\nrename = { title = \"name\" }\ndefault = { lang = \"'en'\" }
+transform = { size = \"bytes / 1024\" }\nignore = [\"seen\"]\n";
+
+#[test]
+fn a_mapping_is_read_and_what_is_wrong_with_it_is_told() {
+    let read = Profile::parse(&format!("{WIKI}{MAPPED}"), "p.toml", &env).expect("a profile");
+    let Resources::Mysql { mapping, .. } = &read.stores[0].resources else { panic!("a database") };
+    assert_eq!(mapping[0].path, "store.wiki.mapping[1]");
+    assert_eq!((mapping[0].rename["title"].as_str(), mapping[0].default["lang"].as_str()), ("name", "'en'"));
+    let heads_of = |from: &str, to: &str| heads(&format!("{WIKI}{}", MAPPED.replacen(from, to, 1)));
+    for (from, to, expected) in [
+        ("table = \"page\"", "", "missing field `table` in `store.wiki.mapping[1]`"),
+        ("\"page\"", "\"p*\"", "14:9: store.wiki.mapping[1].table: not one table's name"),
+        ("ignore", "ignored", "unknown field `ignored`, did you mean `ignore`?"),
+        ("[\"seen\"]", "[\"lang\"]", "18:11: store.wiki.mapping[1].ignore: column `lang` is in `default` already"),
+        ("[\"seen\"]", "[\"name\"]", "15:12: store.wiki.mapping[1].rename: dr's column `name` is in `ignore` as well"),
+        ("{ title = \"name\" }", "{ a = \"n\", b = \"n\" }", "dr's column `n` stands for two columns"),
+        ("{ title = \"name\" }", "{ size = \"n\" }", "transform: column `size` is in `rename` already"),
+        ("{ title = \"name\" }", "{ title = 3 }", "rename.title: must be a string that is not empty"),
+        ("{ title = \"name\" }", "\"name\"", "rename: wrong type: expected a table of strings, found a string"),
+        (
+            "ignore = [\"seen\"]",
+            "[[store.mapping]]\ntable = \"page\"\nignore = [\"x\"]",
+            "table `page` has a mapping already",
+        ),
+        (
+            "ignore = [\"seen\"]",
+            "[[store.mapping]]\ntable = \"user\"",
+            "store.wiki.mapping[2]: the mapping says nothing",
+        ),
+    ] {
+        let told = heads_of(from, to);
+        assert!(told.len() == 1 && told[0].contains(expected), "{to}: {told:#?}");
+    }
+    let ordered = WIKI.replace("tables", "newest_column = \"seen\"\ntables");
+    assert!(heads(&format!("{ordered}{MAPPED}"))[0].contains("`seen` is `newest_column`, which is compared"));
+    let of_schemas = format!(
+        "{GOOD}[[store]]\nname = \"x\"\nkind = \"postgres\"\nprimary = {{ url = \"postgres://me@a/x\" }}
+dr = {{ url = \"postgres://me@b/x\" }}\ntables = [\"a.*\"]{MAPPED}"
+    );
+    assert!(heads(&of_schemas)[0].contains("store.x.mapping[1].table: not one table's full name"));
+    let elsewhere = GOOD.replace("base = \"none\"", "mapping = []");
+    assert!(heads(&elsewhere)[0].contains("unknown field `mapping`"));
 }
 
 /// The public fields of the profile's types, as the profile spells them.

@@ -2,6 +2,7 @@
 //! fight, inventories, and a writer that does not stop before the freeze.
 
 mod along;
+mod bodies;
 mod inventory;
 mod ladder;
 mod lineage;

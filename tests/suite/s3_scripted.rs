@@ -8,10 +8,11 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex};
 
 use failback::digest::key_of;
-use failback::model::{Item, Key, Side, StoreId, Value};
-use failback::profile::{BucketProfile, ObjectLockProfile};
-use failback::store::s3::{S3Store, replication_of};
+use failback::model::{Item, Key, Leaf, Side, StoreId, Value};
+use failback::profile::{BucketProfile, CompareProfile, ObjectLockProfile};
+use failback::store::s3::S3Store;
 use failback::store::{BodySource, Depth, ErrorKind, Expected, GuardedWrite, Outcome, ReadStore, Wanted, WriteStore};
+use futures_util::TryStreamExt;
 use md5::{Digest, Md5};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -343,7 +344,9 @@ fn listing(state: &State, request: &Request) -> Reply {
             object.size()
         );
     }
-    Reply::of(200, format!("<ListBucketResult><IsTruncated>false</IsTruncated>{contents}</ListBucketResult>"))
+    let encoding = request.query.get("encoding-type").map(|kind| format!("<EncodingType>{kind}</EncodingType>"));
+    let rest = format!("<IsTruncated>false</IsTruncated>{}", encoding.unwrap_or_default());
+    Reply::of(200, format!("<ListBucketResult>{contents}{rest}</ListBucketResult>"))
 }
 
 fn read(state: &State, request: &Request) -> Reply {
@@ -395,6 +398,10 @@ fn copy_part(state: &mut State, request: &Request, upload_id: &str) -> Reply {
     let part = (object.content, start, last + 1 - start);
     state.uploads.get_mut(upload_id).expect("an upload").insert(number, part);
     Reply::of(200, "<CopyPartResult><ETag>&quot;part&quot;</ETag></CopyPartResult>")
+}
+
+fn key_named(name: &str) -> Key {
+    key_of(&Value::map([("key", Value::text(name))]))
 }
 
 fn key() -> Key {
@@ -576,6 +583,25 @@ async fn retentions_and_legal_holds_are_carried_dropped_or_refused() {
 }
 
 #[tokio::test]
+async fn bodies_are_compared_without_a_look_at_each_object() {
+    let cloud = Cloud::start().await;
+    for n in 0..50 {
+        cloud.put(&format!("away/{n}"), Object::single(n, 100));
+    }
+    let store = cloud.store(Side::Dr, 5 * 1024).await.comparing(CompareProfile::Bodies);
+    let scan = store.begin_scan(1).await.expect("a scan");
+    let leaves: Vec<Vec<Leaf>> = scan.leaves(0).try_collect().await.expect("leaves");
+    assert_eq!((leaves.concat().len(), cloud.count("head"), cloud.count("tags")), (50, 0, 0));
+    let item = store.fetch(&[key_named("7")], Depth::Evidence).await.expect("read").remove(0).expect("there");
+    let leaf = leaves.concat().into_iter().find(|leaf| leaf.key == key_named("7")).expect("listed");
+    assert!(item.digest != leaf.digest && item.is_proved_by(&leaf.digest), "what is read is known by its listing");
+    cloud.put("away/a+b", Object::single(1, 100));
+    let leaves: Vec<Vec<Leaf>> = scan.leaves(0).try_collect().await.expect("leaves");
+    assert!(leaves.concat().iter().any(|leaf| leaf.key == key_named("a+b")), "a name with two readings is looked up");
+    assert_eq!(cloud.count("head"), 3, "one that was fetched, and both readings");
+}
+
+#[tokio::test]
 async fn replication_is_told_as_s3_tells_it() {
     let cloud = Cloud::start().await;
     let store = cloud.store(Side::Primary, 5 * 1024).await;
@@ -583,8 +609,10 @@ async fn replication_is_told_as_s3_tells_it() {
         [("PENDING", "PENDING"), ("FAILED", "FAILED"), ("COMPLETE", "COMPLETED"), ("COMPLETED", "COMPLETED")]
     {
         cloud.put("home/film", Object::single(9, 100).with("x-amz-replication-status", header));
-        assert_eq!(fetch(&store, Depth::Evidence).await.as_ref().and_then(replication_of), Some(word));
+        let item = fetch(&store, Depth::Evidence).await.expect("an object");
+        assert_eq!(store.replication(&item), Some(word));
     }
     cloud.put("home/film", Object::single(9, 100));
-    assert_eq!(fetch(&store, Depth::Evidence).await.as_ref().and_then(replication_of), None);
+    let item = fetch(&store, Depth::Evidence).await.expect("an object");
+    assert_eq!(store.replication(&item), None);
 }

@@ -83,6 +83,7 @@ const NOT_STRUCTURAL: &[&str] = &[
     "names no export",
     "names no bucket",
     "`changed` needs exports of",
+    "does not go with `",
 ];
 
 #[test]

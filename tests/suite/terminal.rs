@@ -17,7 +17,7 @@ use portable_pty::{CommandBuilder, ExitStatus, MasterPty, PtySize, native_pty_sy
 use vt100::{Callbacks, MouseProtocolMode, Parser, Screen};
 
 pub use keys::Key;
-pub use svg::screen_svg;
+pub use svg::{renamed, screen_svg};
 
 use crate::rig::Home;
 

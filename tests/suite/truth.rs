@@ -43,6 +43,16 @@ impl World {
         World { primary: MemoryTable::new("orders"), dr: MemoryTable::new("orders"), folder }
     }
 
+    /// Both sides with the same rows of some history, those rows, and a checkpoint of them.
+    pub async fn in_step(seed: u64) -> (World, Random, Rows, Base) {
+        let (world, mut random, mut base) = (World::new(), Random(seed), Rows::new());
+        random.live(&mut base, 200);
+        World::set(&world.primary, &base);
+        World::set(&world.dr, &base);
+        let checkpoint = world.checkpoint().await;
+        (world, random, base, checkpoint)
+    }
+
     pub fn path(&self) -> &Path {
         self.folder.path()
     }
@@ -107,7 +117,7 @@ impl World {
     /// Compares only what the changes that `base` rests on name, with so little memory that everything spills.
     pub async fn compare_changed(&self, base: &Base, name: &str) -> Comparison {
         let settings = Settings { memory_bytes: 1024, ..self.settings(name) };
-        compare_changed(&self.pair(), base, &settings, &CLOCK, &Quiet).await.expect("a comparison")
+        compare_changed(&self.pair(), base, &settings, (&CLOCK, &Quiet)).await.expect("a comparison")
     }
 
     /// A base from a comparison of sides that are in step.
@@ -198,12 +208,7 @@ pub fn assert_true(comparison: &Comparison, base: Option<&Rows>, primary: &Rows,
 #[tokio::test]
 async fn random_histories_get_exactly_the_planted_verdicts() {
     for seed in 0..24 {
-        let (world, mut random) = (World::new(), Random(seed));
-        let mut base = Rows::new();
-        random.live(&mut base, 200);
-        World::set(&world.primary, &base);
-        World::set(&world.dr, &base);
-        let checkpoint = world.checkpoint().await;
+        let (world, mut random, base, checkpoint) = World::in_step(seed).await;
         let (mut primary, mut dr) = (base.clone(), base.clone());
         let (on_primary, on_dr) = (random.below(80), random.below(200));
         random.live(&mut primary, on_primary);

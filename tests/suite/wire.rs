@@ -1,6 +1,6 @@
 //! Scan pages over a real socket whose bodies are damaged, cut short, packed or miscounted: none of it passes for a table.
 
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufReader, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -10,7 +10,7 @@ use failback::store::dynamodb::DynamoDbStore;
 use failback::store::{ErrorKind, ReadStore, StoreError};
 use futures_util::TryStreamExt;
 
-use crate::peers;
+use crate::loopback::{next_request, side_on_port};
 
 const PAGE: &str =
     r#"{"Count":2,"Items":[{"id":{"S":"a"},"n":{"N":"1.50"}},{"n":{"N":"2"},"id":{"S":"b"}}],"ScannedCount":2}"#;
@@ -59,7 +59,7 @@ impl Table {
                 std::thread::spawn(move || drop(answer(&stream, &replies, &counted)));
             }
         });
-        let side = peers::side_on_port(port, "us-east-1");
+        let side = side_on_port(port, "us-east-1");
         let id = StoreId("orders".into());
         let store = DynamoDbStore::connect(id, Side::Dr, &side, "orders", None).await.expect("a store");
         Table { store, scans }
@@ -71,31 +71,14 @@ impl Table {
 }
 
 fn answer(stream: &TcpStream, replies: &[Reply], scans: &AtomicUsize) -> std::io::Result<()> {
-    let mut reader = BufReader::new(stream);
-    loop {
-        let (mut operation, mut length) = (String::new(), 0);
-        loop {
-            let mut line = String::new();
-            if reader.read_line(&mut line)? == 0 {
-                return Ok(());
-            }
-            let lower = line.trim().to_lowercase();
-            if lower.is_empty() {
-                break;
-            }
-            match lower.split_once(": ") {
-                Some(("x-amz-target", target)) => operation = target.replace("dynamodb_20120810.", ""),
-                Some(("content-length", bytes)) => length = bytes.parse().expect("a length"),
-                _ => {}
-            }
-        }
-        reader.read_exact(&mut vec![0; length])?;
-        let reply = match operation.as_str() {
-            "describetable" => Reply::of(
+    let (mut reader, mut body) = (BufReader::new(stream), Vec::new());
+    while let Some(request) = next_request(&mut reader, &mut body)? {
+        let reply = match request.operation.as_str() {
+            "DescribeTable" => Reply::of(
                 r#"{"Table":{"TableId":"t","TableStatus":"ACTIVE","KeySchema":[{"AttributeName":"id","KeyType":"HASH"}],
                 "AttributeDefinitions":[{"AttributeName":"id","AttributeType":"S"}]}}"#,
             ),
-            "scan" => replies[scans.fetch_add(1, Ordering::SeqCst).min(replies.len() - 1)].clone(),
+            "Scan" => replies[scans.fetch_add(1, Ordering::SeqCst).min(replies.len() - 1)].clone(),
             _ => Reply::of("{}"),
         };
         let bytes = reply.told_bytes.unwrap_or(reply.body.len());
@@ -107,6 +90,7 @@ fn answer(stream: &TcpStream, replies: &[Reply], scans: &AtomicUsize) -> std::io
             return stream.shutdown(std::net::Shutdown::Both);
         }
     }
+    Ok(())
 }
 
 #[tokio::test]
@@ -164,4 +148,18 @@ async fn a_packed_page_is_not_taken_for_json() {
     let packed = Reply { body: vec![0x1f, 0x8b, 8, 0], ..packed };
     let error = Table::answering(&[packed]).await.leaves().await.expect_err("not asked for");
     assert!(error.kind.is_transient(), "{error:?}");
+}
+
+#[tokio::test]
+async fn what_pages_took_is_counted_whichever_way_they_are_read() {
+    let page = PAGE.replacen('{', r#"{"ConsumedCapacity":{"TableName":"orders","CapacityUnits":1.5},"#, 1);
+    for is_parsed in [false, true] {
+        let Table { store, scans } = Table::answering(&[Reply::of(&page)]).await;
+        let store = if is_parsed { store.with_parsed_pages() } else { store };
+        let table = Table { store, scans };
+        for pages in 1..=2 {
+            assert_eq!(table.leaves().await.expect("leaves").len(), 2);
+            assert_eq!(table.store.spent().read_units, [2, 3][pages - 1], "units come in halves");
+        }
+    }
 }

@@ -8,6 +8,7 @@ use super::{Ended, open, print, recorded};
 use crate::cli::args::Global;
 use crate::cli::exit::Exit;
 use crate::cli::output;
+use crate::report::check_sentences;
 use crate::session::{Action, CheckOutcome, Exits};
 
 pub async fn run(profile: &Path, global: &Global) -> Ended {
@@ -21,6 +22,7 @@ pub async fn run(profile: &Path, global: &Global) -> Ended {
             json!({
                 "format": 1, "command": "check", "profile": name, "complete": outcome.complete,
                 "blocked": outcome.is_blocked(), "stores": outcome.stores, "findings": outcome.findings,
+                "guides": outcome.guides, "rescued": outcome.rescued,
                 "weights": outcome.weights.map(|(primary, dr, ttl)| json!({"primary": primary, "dr": dr, "ttl_seconds": ttl})),
             })
         },
@@ -41,6 +43,7 @@ pub fn text(outcome: &CheckOutcome) -> String {
         text += &format!("weights today: primary {primary}, dr {dr}, TTL {ttl} s\n");
     }
     text += &output::findings(&outcome.findings);
+    check_sentences(outcome).iter().for_each(|line| text += &format!("{line}\n"));
     text += match outcome.exit() {
         Exit::Done => "ready: nothing blocks\n",
         Exit::Incomplete => "not everything could be looked at\n",

@@ -8,7 +8,9 @@ use serde_json::json;
 use super::{Ended, open, print, recorded};
 use crate::cli::args::{Global, Rescue};
 use crate::cli::output;
-use crate::session::{Action, CheckpointOutcome, Holds, RescueOutcome, RescueState};
+use crate::control::RescuedSnapshot;
+use crate::report::profile_sentences;
+use crate::session::{Action, CheckpointOutcome, RescueOutcome};
 
 pub async fn run(profile: &Path, name: &str, global: &Global) -> Ended {
     let session = open(profile, global, Default::default(), Default::default())?;
@@ -47,7 +49,8 @@ pub async fn rescue(profile: &Path, options: &Rescue, global: &Global) -> Ended 
         || {
             json!({
                 "format": 1, "command": "checkpoint", "profile": session.profile().name, "rescue": true,
-                "complete": outcome.is_complete(), "exports": outcome.exports, "problems": outcome.problems,
+                "complete": outcome.is_complete(), "exports": outcome.exports, "snapshots": outcome.snapshots,
+                "problems": outcome.problems,
             })
         },
         || rescue_text(&outcome),
@@ -60,33 +63,27 @@ fn rescue_text(outcome: &RescueOutcome) -> String {
         .exports
         .iter()
         .map(|export| {
-            let holds = match export.holds {
-                Holds::Full { at } => format!("all at {at}"),
-                Holds::Incremental { from, to } => format!("changes {from} to {to}"),
-            };
-            let state = match export.state {
-                RescueState::Planned => "planned",
-                RescueState::Asked => "asked for",
-                RescueState::InProgress => "in progress",
-                RescueState::Completed => "completed",
-                RescueState::Failed => "FAILED",
-            };
             let place = export.url.clone().unwrap_or_else(|| format!("s3://{}/{}", export.bucket, export.prefix));
-            vec![export.store.to_string(), export.side.to_string(), holds, state.to_owned(), place]
+            vec![
+                export.store.to_string(),
+                export.side.to_string(),
+                export.holds.words(),
+                export.state.word().to_owned(),
+                place,
+            ]
         })
         .collect();
     let mut text = output::table(&["store", "side", "export", "state", "where"], &rows);
+    for RescuedSnapshot { store, region, source, copy, state } in &outcome.snapshots {
+        text += &format!("{store}: {source} in {region}, copied as {copy}: {}\n", state.word());
+    }
     outcome.problems.iter().for_each(|problem| text += &format!("problem: {problem}\n"));
     let stores: BTreeSet<_> = outcome.exports.iter().map(|export| &export.store).collect();
     for store in stores {
         let lines = outcome.profile_lines(store);
         if !lines.is_empty() {
-            text += &format!("for [[store]] {store} of the profile:\n  {}\n", lines.join("\n  "));
+            profile_sentences(store, &lines).iter().for_each(|line| text += &format!("{line}\n"));
         }
     }
-    text += match outcome.is_complete() {
-        true => "all exports are there; run this again later for what changed since\n",
-        false => "not everything is saved yet: run the same command again, it goes on where it was\n",
-    };
-    text
+    text + outcome.what_next() + "\n"
 }

@@ -7,6 +7,7 @@ use serde_json::json;
 use super::{Ended, open, print, recorded};
 use crate::cli::args::Global;
 use crate::cli::output;
+use crate::report::SAMPLE_MEANS;
 use crate::session::{Action, DiffOutcome, SampleOutcome};
 
 pub async fn run(profile: &Path, global: &Global) -> Ended {
@@ -60,8 +61,7 @@ fn sample_text(outcome: &SampleOutcome) -> String {
         })
         .collect();
     let mut text = output::table(&header, &rows);
-    text += "a sample of segments: \"differ at most\" holds with 95% confidence, as far as items that differ do not share \
-             a partition key\n";
+    text += &format!("{SAMPLE_MEANS}\n");
     text += if outcome.differs() {
         "the sides differ; next: failback diff, which reads everything\n"
     } else {
@@ -88,6 +88,9 @@ pub fn text(outcome: &DiffOutcome) -> String {
         }
         if let Some(counts) = &comparison.replication {
             text += &format!("{store}: {}\n", counts.sentence());
+        }
+        if let Some(spelling) = comparison.spelling() {
+            text += &format!("{store}: {spelling}\n");
         }
         text += &format!("{store}: delta in {}\n", comparison.delta.display());
     }

@@ -9,6 +9,7 @@ mod diff;
 pub mod drill;
 mod init;
 mod manual;
+mod pace;
 mod plan;
 mod replay;
 mod report;
@@ -60,6 +61,7 @@ pub async fn run(arguments: Arguments) -> Ended {
         Command::Run { profile, allow, decisions, .. } => {
             run::guided(&profile, allow.into(), decisions.as_deref(), &global).await
         }
+        Command::Pace { profile, pace } => pace::run(&profile, pace, &global).await,
         Command::Undo { profile } => undo::run(&profile, &global).await,
         Command::Report { profile, options } => report::run(&profile, &options, &global),
         Command::Checkpoint { profile, rescue, .. } if rescue.rescue => {

@@ -1,5 +1,7 @@
 //! `failback report`.
 
+mod iac;
+
 use std::fs::Permissions;
 use std::io::{self, BufWriter, Write};
 use std::os::unix::fs::PermissionsExt;
@@ -20,6 +22,9 @@ use crate::profile::Profile;
 use crate::report::{Disclosure, KeyDisplay, ValueDisplay};
 
 pub fn run(path: &Path, options: &ReportOptions, global: &Global) -> Ended {
+    if let Some(folder) = &options.iac {
+        return iac::write(path, folder, global);
+    }
     let format = format_of(options, global)?;
     let (profile, _) = load(path)?;
     require_known_stores(&profile, global)?;

@@ -7,6 +7,7 @@ use serde_json::json;
 use super::{Ended, confirm, open, print, recorded};
 use crate::cli::args::Global;
 use crate::cli::output::{self, number, tell};
+use crate::report::next_action;
 use crate::session::{Action, Session, UndoneOutcome, VerifyOutcome};
 
 pub async fn run(profile: &Path, freeze: bool, undone: bool, global: &Global) -> Ended {
@@ -25,6 +26,7 @@ pub async fn run(profile: &Path, freeze: bool, undone: bool, global: &Global) ->
         Ok(session.verify().await?)
     };
     let (outcome, exit) = recorded(&session, Action::Verify, work).await?;
+    let (next, _) = next_action(&session.state()?);
     print(
         global,
         || {
@@ -33,7 +35,13 @@ pub async fn run(profile: &Path, freeze: bool, undone: bool, global: &Global) ->
                 "fence": outcome.fence, "stores": outcome.stores, "certificate": outcome.certificate,
             })
         },
-        || text(&outcome),
+        || {
+            format!(
+                "{}next: {}\n",
+                text(&outcome),
+                next.command_line().replace("PROFILE", &profile.display().to_string())
+            )
+        },
     )?;
     Ok(exit)
 }
@@ -70,8 +78,8 @@ pub fn text(outcome: &VerifyOutcome) -> String {
     }
     text += &format!("fence: {}\n", outcome.fence.detail);
     text += &match &outcome.certificate {
-        Some(path) => format!("AT PARITY; certificate {}; next: failback cutover\n", path.display()),
-        None => "NOT AT PARITY; next: failback plan\n".to_owned(),
+        Some(path) => format!("AT PARITY; certificate {}\n", path.display()),
+        None => "NOT AT PARITY\n".to_owned(),
     };
     text
 }

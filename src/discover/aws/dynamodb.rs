@@ -17,9 +17,7 @@ const TAG_PAGES_MAX: usize = 10;
 
 /// All tables of a side, and the restores that made them.
 pub(super) async fn listed(reach: &Reach<'_>) -> Listed {
-    let mut builder = aws_sdk_dynamodb::config::Builder::from(&reach.config);
-    builder.set_endpoint_url(endpoint(reach.profile, "dynamodb"));
-    let client = Client::from_conf(builder.build());
+    let client = client(reach);
     let mut listed = Listed::default();
     let names = names(&client, &mut listed.gaps).await;
     let names = bounded(names, TABLES, reach, &mut listed.gaps);
@@ -29,6 +27,36 @@ pub(super) async fn listed(reach: &Reach<'_>) -> Listed {
         listed.gaps.absorb(gaps);
     }
     listed
+}
+
+/// The restores that these tables tell of themselves; a table that is not there tells nothing.
+pub(super) async fn restores_of(reach: &Reach<'_>, names: Vec<String>) -> Listed {
+    let client = client(reach);
+    let mut listed = Listed::default();
+    let asked = each(names, |name| {
+        let request = client.describe_table().table_name(&name).send();
+        async move { request.await.map_err(|error| store_error(format!("cannot describe table {name}"), error)) }
+    });
+    for reply in asked.await {
+        match reply {
+            Ok(reply) => listed.restores.extend(reply.table.and_then(|described| table_of(&described, None).1)),
+            Err(error) if error.kind == ErrorKind::Missing => {}
+            Err(error) => listed.gaps.add(TABLES, &error),
+        }
+    }
+    listed
+}
+
+/// Makes sure that a table is there.
+pub(super) async fn exists(reach: &Reach<'_>, name: &str) -> Result<(), StoreError> {
+    let reply = client(reach).describe_table().table_name(name).send().await;
+    reply.map(drop).map_err(|error| store_error(format!("cannot describe table {name}"), error))
+}
+
+fn client(reach: &Reach<'_>) -> Client {
+    let mut builder = aws_sdk_dynamodb::config::Builder::from(&reach.config);
+    builder.set_endpoint_url(endpoint(reach.profile, "dynamodb"));
+    Client::from_conf(builder.build())
 }
 
 async fn names(client: &Client, gaps: &mut Gaps) -> Vec<String> {

@@ -15,8 +15,9 @@ use super::found::{Gap, Resource, Restore, SideFound, Survey};
 use crate::cutover::{Route53, Weighted};
 use crate::model::{Side, Timestamp};
 use crate::profile::SideProfile;
+use crate::store::StoreError;
 use crate::store::aws::{caller_account, sdk_config};
-use crate::store::postgres::matches;
+use crate::store::sql::matches;
 
 /// Resources of one kind and side that are looked at; more are told, never dropped silently.
 pub const RESOURCES_MAX: usize = 2_000;
@@ -64,6 +65,28 @@ pub async fn survey(primary: &SideProfile, dr: &SideProfile, filter: &Filter) ->
         Err(gap) => survey.gaps.push(gap),
     }
     survey
+}
+
+/// The restores that a side's AWS Backup tells of, and those that these tables tell of themselves; what could not be asked.
+pub async fn restores(side: Side, profile: &SideProfile, tables: &[String]) -> (Vec<Restore>, Vec<Gap>) {
+    let filter = Filter::default();
+    let reach = Reach { profile, config: sdk_config(profile).await, filter: &filter };
+    let (jobs, own) = tokio::join!(backup::listed(&reach), dynamodb::restores_of(&reach, tables.to_vec()));
+    let Listed { mut restores, mut gaps, .. } = jobs;
+    restores.extend(own.restores);
+    gaps.absorb(own.gaps);
+    (restores, gaps.of(side))
+}
+
+/// Makes sure that a table is there.
+///
+/// # Errors
+///
+/// `Missing` when it is not, and the service's own.
+pub async fn table_exists(profile: &SideProfile, name: &str) -> Result<(), StoreError> {
+    let filter = Filter::default();
+    let reach = Reach { profile, config: sdk_config(profile).await, filter: &filter };
+    dynamodb::exists(&reach, name).await
 }
 
 /// What one side tells.

@@ -181,6 +181,7 @@ fn what_cannot_be_replayed_is_said() {
         }
         member
     };
+    let oracle = || Engine::Other("oracle-ee".into());
     let unnamed = || {
         let mut unnamed = database("ledger", Engine::Postgres);
         if let Found::Database(found) = &mut unnamed.found {
@@ -191,7 +192,8 @@ fn what_cannot_be_replayed_is_said() {
     for (primary, dr, expected) in [
         (global(Table::default()), table("carts"), "global table"),
         (member(Engine::Postgres), member(Engine::Postgres), "Aurora global cluster books"),
-        (database("a", Engine::Mysql), database("a", Engine::Mysql), "mysql is not supported yet"),
+        (database("a", Engine::Mysql), database("a", Engine::Postgres), "different engines"),
+        (database("a", oracle()), database("a", oracle()), "engine oracle-ee is not supported"),
         (unnamed(), unnamed(), "does not tell the name"),
     ] {
         let why = obstacle(&primary, &dr, (REGION[0], REGION[1])).expect("an obstacle");
@@ -348,7 +350,7 @@ fn the_profile_is_as_before_and_is_read_without_change() {
     let profile = Profile::parse(&written.text, "p.toml", &|_| None).expect("a profile");
     let names: Vec<&str> = profile.stores.iter().map(|store| store.name.as_str()).collect();
     assert_eq!(written.stores.iter().flatten().collect::<Vec<_>>(), names);
-    assert_eq!(names, ["stock", "shop-logs", "ledger"]);
+    assert_eq!(names, ["stock", "shop-logs", "ledger", "wiki"]);
     assert_eq!(profile.primary.account.as_deref(), Some("111122223333"));
 }
 

@@ -3,16 +3,16 @@
 use maud::{Markup, html};
 
 use super::super::ReportContext;
-use super::super::sections::base_words;
+use super::super::sections::{base_words, lost_of, lost_words, reads_words};
 use super::super::standing::{Standing, newest_plan, steps_of};
 use super::super::store_standing::{StoreStanding, all_stores};
-use super::super::words::{bytes, number};
+use super::super::words::{bytes, how_read, number};
 use super::answer::standing_badge;
 use super::charts;
-use super::parts::{amount, file, instant, key, paged, root, section, table, verdict_mark};
+use super::parts::{amount, file, instant, instant_or_unknown, key, paged, root, section, table, verdict_mark};
 use crate::compare::Comparison;
 use crate::model::{StoreId, Verdict};
-use crate::session::{DeltaSample, SessionState};
+use crate::session::{DeltaSample, READ_BY_VERIFY, SessionState};
 
 pub(super) fn stores(state: &SessionState, context: &ReportContext) -> Markup {
     let standing = Standing::of(state);
@@ -43,10 +43,37 @@ fn card(state: &SessionState, context: &ReportContext, store: &StoreId, found: &
                 (sides(by, comparison, found))
                 (verdicts(state, store, comparison))
                 (steps(state, store))
+                (lost_writes(state, store))
+                @if let Some(spelling) = comparison.spelling() { p.note { (spelling) "." } }
+                @if let Some(reads) = &comparison.reads { p.note { "Reading it " (reads_words(reads)) "." } }
                 p.base { strong { "Base: " } (base(state, context, store)) }
                 (counters(state, store))
                 (delta(context, by, comparison))
             }
+        }
+    }
+}
+
+fn lost_writes(state: &SessionState, store: &StoreId) -> Markup {
+    let Some(lost) = lost_of(state, store) else { return html! {} };
+    let rows: Vec<Markup> = lost
+        .listed
+        .iter()
+        .map(|write| {
+            html! {
+                td { (key(&write.key)) }
+                td { (write.side) }
+                td { (instant_or_unknown(write.at)) }
+                td { @if write.is_certain { "yes" } @else { "no" } }
+            }
+        })
+        .collect();
+    let head = html! { th { "key" } th { "taken by" } th { "at" } th { "certain" } };
+    html! {
+        p.warning { (lost_words(&store.0, lost)) "." }
+        details {
+            summary { "The first of them" }
+            (table("Writes that the global table lost", head, &rows))
         }
     }
 }
@@ -71,6 +98,7 @@ fn sides(by: &str, comparison: &Comparison, found: &StoreStanding) -> Markup {
                 (false, _) => "The roots differ.",
             }
             " Read by " code { (by) } " until " (instant(comparison.read_until())) "."
+            @for words in how_read(comparison) { " " (words) "." }
         }
     }
 }
@@ -141,7 +169,7 @@ fn delta(context: &ReportContext, by: &str, comparison: &Comparison) -> Markup {
         return html! {};
     }
     let whereabouts = html! {
-        @if by == "verify" { "Read by the verification, which has no base: it calls every difference unattributed. " }
+        @if by == READ_BY_VERIFY { "Read by the verification, which has no base: it calls every difference unattributed. " }
         "The full delta, one JSON object a line: " (file(&path))
     };
     match context.exhibits.delta.get(&comparison.store) {

@@ -1,4 +1,5 @@
-//! Starts the exports that save the bases of DynamoDB tables before they expire, and remembers them.
+//! Starts the exports that save the bases of DynamoDB tables before they expire, and remembers them; copies the snapshots of
+//! Aurora clusters that hold what an unplanned failover cut off, whose names say which copy is whose.
 //!
 //! On both sides: the whole table at Tb, and what changed since, in windows that follow one another. What is asked for is on
 //! stable storage before it is asked for, and a request that is repeated starts nothing new. Nothing of a table is changed.
@@ -16,6 +17,7 @@ use self::windows::{SHORTEST, gaps, windows};
 use super::open::connect_table;
 use super::{Exit, Exits, Result, Session, SessionError};
 use crate::compare::CLOCK_PAD;
+use crate::control::{RescuedSnapshot, SnapshotState};
 use crate::model::{Side, StoreId, Timestamp};
 use crate::profile::{Resources, StoreProfile};
 use crate::store::dynamodb::DynamoDbStore;
@@ -34,6 +36,8 @@ const SEARCHED_MAX: usize = 100;
 pub struct RescueOutcome {
     /// Every export of the session, of this run and of earlier ones.
     pub exports: Vec<RescuedExport>,
+    /// Copies of snapshots of Aurora clusters that RDS would delete.
+    pub snapshots: Vec<RescuedSnapshot>,
     /// What could not be asked for, and why.
     pub problems: Vec<String>,
 }
@@ -41,7 +45,16 @@ pub struct RescueOutcome {
 impl RescueOutcome {
     /// Whether every base that was to be saved is.
     pub fn is_complete(&self) -> bool {
-        self.problems.is_empty() && self.exports.iter().all(|export| export.state == RescueState::Completed)
+        let is_saved = self.snapshots.iter().all(|copy| copy.state == SnapshotState::Completed);
+        self.problems.is_empty() && is_saved && self.exports.iter().all(|one| one.state == RescueState::Completed)
+    }
+
+    /// What to do next, in words.
+    pub fn what_next(&self) -> &'static str {
+        match self.is_complete() {
+            true => "everything is saved; run this again later for what changed since",
+            false => "not everything is saved yet: run the same command again, it goes on where it was",
+        }
     }
 
     /// What a profile says of the exports of a store, in TOML; nothing where none is there yet.
@@ -72,6 +85,13 @@ impl Exits for RescueOutcome {
     fn exit(&self) -> Exit {
         if self.is_complete() { Exit::Done } else { Exit::Incomplete }
     }
+}
+
+/// The table of one side of a store.
+struct Reached {
+    store: StoreId,
+    side: Side,
+    table: DynamoDbStore,
 }
 
 /// Where exports go.
@@ -111,19 +131,19 @@ impl Session {
                     Ok(table) => {
                         let planned = self.plan_exports(store, side, &table, &target, (at, &mut record)).await;
                         problems.extend(planned.unwrap_or_else(|error| vec![words(&subject, &error)]));
-                        tables.push((StoreId(store.name.clone()), side, table));
+                        tables.push(Reached { store: StoreId(store.name.clone()), side, table });
                     }
                     Err(error) => problems.push(words(&subject, &error)),
                 }
             }
         }
         self.save_rescue(&record)?;
-        for (store, side, table) in &tables {
-            problems.extend(self.start_exports(&mut record, (store, *side), table).await?);
+        for table in &tables {
+            problems.extend(self.start_exports(&mut record, table).await?);
         }
         for look in 0.. {
-            for (store, side, table) in &tables {
-                problems.extend(self.look_at_exports(&mut record, (store, *side), table).await?);
+            for table in &tables {
+                problems.extend(self.look_at_exports(&mut record, table).await?);
             }
             let is_under_way = record.exports.iter().any(|export| export.state == RescueState::InProgress);
             if !wait || !is_under_way || look >= LOOKS_MAX || !problems.is_empty() {
@@ -131,9 +151,31 @@ impl Session {
             }
             tokio::time::sleep(LOOK_EVERY).await;
         }
+        let (snapshots, unsaved) = Box::pin(self.rescue_snapshots()).await;
+        problems.extend(unsaved);
         let chosen: Vec<StoreId> = self.chosen().into_iter().map(|store| StoreId(store.name.clone())).collect();
         let exports = record.exports.into_iter().filter(|export| chosen.contains(&export.store)).collect();
-        Ok(RescueOutcome { exports, problems })
+        Ok(RescueOutcome { exports, snapshots, problems })
+    }
+
+    /// The exports of one store that were asked for in this session, those under way as the service has them now; nothing is
+    /// started and nothing is noted.
+    pub(super) async fn rescued_exports(&self, store: &StoreProfile) -> Result<Vec<RescuedExport>> {
+        let mut record = self.rescue_record()?;
+        let id = StoreId(store.name.clone());
+        record.exports.retain(|export| export.store == id);
+        for side in [Side::Primary, Side::Dr] {
+            if record.under_way(&id, side).next().is_none() {
+                continue;
+            }
+            let failed = |source| SessionError::Store { store: store.name.clone(), source };
+            let table = connect_table(&self.profile, store, side, &self.around.clock).await.map_err(failed)?;
+            for export in record.under_way(&id, side) {
+                let Some(arn) = export.arn.clone() else { continue };
+                note(export, table.export(&arn).await.map_err(failed)?);
+            }
+        }
+        Ok(record.exports)
     }
 
     fn rescue_record(&self) -> Result<RescueRecord> {
@@ -224,13 +266,12 @@ impl Session {
     async fn start_exports(
         &self,
         record: &mut RescueRecord,
-        (store, side): (&StoreId, Side),
-        table: &DynamoDbStore,
+        Reached { store, side, table }: &Reached,
     ) -> Result<Vec<String>> {
         let mut problems = Vec::new();
         for at in 0..record.exports.len() {
             let export = &record.exports[at];
-            if (&export.store, export.side) != (store, side) {
+            if !export.is_of(store, *side) {
                 continue;
             }
             let token = match export.state {
@@ -273,14 +314,10 @@ impl Session {
     async fn look_at_exports(
         &self,
         record: &mut RescueRecord,
-        (store, side): (&StoreId, Side),
-        table: &DynamoDbStore,
+        Reached { store, side, table }: &Reached,
     ) -> Result<Vec<String>> {
         let mut problems = Vec::new();
-        for export in &mut record.exports {
-            if (&export.store, export.side, export.state) != (store, side, RescueState::InProgress) {
-                continue;
-            }
+        for export in record.under_way(store, *side) {
             let Some(arn) = export.arn.clone() else { continue };
             match table.export(&arn).await {
                 Ok(found) => note(export, found),

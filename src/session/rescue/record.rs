@@ -31,6 +31,19 @@ pub enum RescueState {
     Failed,
 }
 
+impl RescueState {
+    /// Its word.
+    pub fn word(self) -> &'static str {
+        match self {
+            RescueState::Planned => "planned",
+            RescueState::Asked => "asked for",
+            RescueState::InProgress => "in progress",
+            RescueState::Completed => "completed",
+            RescueState::Failed => "FAILED",
+        }
+    }
+}
+
 /// What an export is to hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "UPPERCASE")]
@@ -47,6 +60,16 @@ pub enum Holds {
         /// Exclusive.
         to: Timestamp,
     },
+}
+
+impl Holds {
+    /// In words.
+    pub fn words(self) -> String {
+        match self {
+            Holds::Full { at } => format!("all at {at}"),
+            Holds::Incremental { from, to } => format!("changes {from} to {to}"),
+        }
+    }
 }
 
 impl Holds {
@@ -96,6 +119,11 @@ pub struct RescuedExport {
 }
 
 impl RescuedExport {
+    /// Whether it is of one side of a store.
+    pub(super) fn is_of(&self, store: &StoreId, side: Side) -> bool {
+        (&self.store, self.side) == (store, side)
+    }
+
     /// The token that makes a repeated request start nothing new.
     pub(super) fn token(&self) -> String {
         let asked = (&self.table_id, self.holds, &self.bucket, &self.prefix, self.failed);
@@ -137,6 +165,13 @@ impl RescueRecord {
             FORMAT => Ok(record),
             other => Err(RecordError::Damaged(format!("its format is {other}, this version reads {FORMAT}"))),
         }
+    }
+
+    /// Exports of one side of a store that the service is at work on.
+    pub(super) fn under_way(&mut self, store: &StoreId, side: Side) -> impl Iterator<Item = &mut RescuedExport> {
+        self.exports
+            .iter_mut()
+            .filter(move |export| export.is_of(store, side) && export.state == RescueState::InProgress)
     }
 
     /// Brings the record to stable storage, whole or not at all.

@@ -6,7 +6,7 @@ use futures_util::StreamExt;
 
 use super::steps::{digests, ensure, ensure_same, fetch, find, plant, samples, scan, told};
 use super::{CheckResult, Pair};
-use crate::model::{Key, Side};
+use crate::model::{Key, Leaf, Side};
 use crate::store::{Depth, ReadStore, compare_shapes};
 
 /// Enough items that every one of a few partitions has some.
@@ -47,7 +47,15 @@ pub(super) async fn a_scan_and_a_fetch_agree(pair: &dyn Pair) -> CheckResult {
             };
             ensure!(item.key == leaf.key, "asked for {:?}, got {:?}", leaf.key, item.key);
             ensure!(item.is_proved_by(&leaf.digest), "{:?} has another digest when fetched at {depth:?}", leaf.key);
-            ensure!(item.size == leaf.size, "{:?} has {} bytes scanned, {} fetched", leaf.key, leaf.size, item.size);
+            // Where a database hashed it, a row's size is not told before it is read.
+            let is_sized = primary.leaves_from() != Some(Leaf::BY_SERVER);
+            ensure!(
+                !is_sized || item.size == leaf.size,
+                "{:?} has {} bytes scanned, {} fetched",
+                leaf.key,
+                leaf.size,
+                item.size
+            );
         }
     }
     Ok(())

@@ -37,6 +37,9 @@ use super::{
 use crate::model::{Clock, Identity, Item, Key, Side, StoreId, StoreKind, Timestamp};
 use crate::profile::SideProfile;
 
+/// What a read unit reads, strongly consistent.
+const READ_UNIT_BYTES: u64 = 4096;
+
 /// One DynamoDB table of one side.
 pub struct DynamoDbStore {
     id: StoreId,
@@ -55,6 +58,7 @@ pub struct DynamoDbStore {
     streams: aws_sdk_dynamodbstreams::Client,
     clock_watch: aws::ClockWatch,
     indexes: u64,
+    bytes: Option<u64>,
     replicates_to: Vec<String>,
     pace: WritePace,
     meter: Meter,
@@ -112,6 +116,7 @@ impl DynamoDbStore {
             clock_watch,
             replicates_to: replicas::other_regions(&described, &reached.region),
             indexes: described.global_secondary_indexes().len() as u64,
+            bytes: described.table_size_bytes().and_then(|bytes| u64::try_from(bytes).ok()).filter(|bytes| *bytes > 0),
             pace: WritePace::new(),
             meter: Meter::default(),
             batches: AtomicU32::new(0),
@@ -203,6 +208,11 @@ impl ReadStore for DynamoDbStore {
 
     fn indexes(&self) -> u64 {
         self.indexes
+    }
+
+    /// Strongly consistent reading takes a unit for every 4 KiB, by the size that the service last counted.
+    fn units_to_read(&self) -> Option<u64> {
+        self.bytes.map(|bytes| bytes.div_ceil(READ_UNIT_BYTES))
     }
 
     async fn begin_scan(&self, partitions: usize) -> Result<Box<dyn Scan + '_>> {

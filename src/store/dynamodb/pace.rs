@@ -108,7 +108,7 @@ struct Rate {
     next: Duration,
     cut_at: Option<Duration>,
     risen_at: Duration,
-    /// Since when writes are counted, how many they are, and how many there were in the period before.
+    /// Since when writes are counted, how many they are, and how many there were in the period before in which any were sent.
     counted_from: Duration,
     count: u32,
     count_before: u32,
@@ -137,7 +137,7 @@ impl Rate {
         }
         self.measure(now);
         let so_far = f64::from(self.count_before.max(self.count)) / MEASURED.as_secs_f64();
-        let rate = self.per_second.map_or(so_far, |rate| rate.min(so_far.max(RATE_MIN)));
+        let rate = self.per_second.map_or(so_far, |rate| rate.min(so_far));
         self.per_second = Some((rate * CUT).max(RATE_MIN));
         (self.cut_at, self.risen_at) = (Some(now), now);
     }
@@ -145,7 +145,8 @@ impl Rate {
     fn measure(&mut self, now: Duration) {
         let periods = now.saturating_sub(self.counted_from).as_secs_f64() / MEASURED.as_secs_f64();
         if periods >= 1.0 {
-            self.count_before = if periods < 2.0 { self.count } else { 0 };
+            // A period in which nothing was sent says nothing of what the table takes.
+            self.count_before = if self.count > 0 { self.count } else { self.count_before };
             (self.counted_from, self.count) = (now, 0);
         }
     }
@@ -221,6 +222,33 @@ mod tests {
         let (sent, throttled) = played(&mut rate, Duration::from_secs(20), 60, 200);
         assert!(sent > 60 * 130, "{sent} sent in 60 s of 200");
         assert!(throttled < sent / 20, "{throttled} throttled of {sent}");
+    }
+
+    #[test]
+    fn one_throttling_after_an_idle_time_cuts_the_pace_by_a_third_of_what_was_sent_before_it() {
+        for idle in [1, 2, 3, 60, 3_600].map(Duration::from_secs) {
+            // The throttling may be of a write that was under way, or of the first one after the idle time.
+            for sends in [0, 1] {
+                let mut rate = Rate::default();
+                let (mut now, mut sent) = (Duration::ZERO, 0);
+                while now < Duration::from_secs(5) {
+                    let wait = rate.take(now);
+                    sent += u32::from(now >= Duration::from_secs(4));
+                    now += wait + Duration::from_millis(5);
+                    if now.as_millis() == 1_000 {
+                        rate.cut(now);
+                    }
+                }
+                assert!((130..=200).contains(&sent), "{sent}");
+                now += idle;
+                for _ in 0..sends {
+                    assert_eq!(rate.take(now), Duration::ZERO);
+                }
+                rate.cut(now);
+                let share = rate.per_second.expect("a pace") / f64::from(sent);
+                assert!((CUT - 0.1..CUT + 0.1).contains(&share), "{share} of {sent} after {idle:?}");
+            }
+        }
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! Parallel segments, read page by page.
 
+use aws_sdk_dynamodb::types::ReturnConsumedCapacity;
 use futures_util::stream::{self, StreamExt};
 
 use super::DynamoDbStore;
@@ -42,11 +43,14 @@ impl DynamoDbStore {
     async fn page(&self, segment: i32, total: i32, after: Option<Attributes>) -> Result<(Vec<Leaf>, Position)> {
         let request = self.reader.scan().table_name(&self.table).consistent_read(true);
         let request = request.segment(segment).total_segments(total).set_exclusive_start_key(after.clone());
+        let request = request.return_consumed_capacity(ReturnConsumedCapacity::Total);
         let what = || format!("cannot scan segment {segment} of {total} of {}", self.format.subject);
         let slot = PageSlot::default();
         let request =
             request.customize().interceptor(PageInterceptor { reader: self.pages.clone(), slot: slot.clone() });
         let reply = request.send().await.map_err(|error| store_error(what(), error))?;
+        let consumed = reply.consumed_capacity.as_ref().and_then(|consumed| consumed.capacity_units);
+        self.meter.read.add(consumed.unwrap_or(0.0));
         let leaves = match (slot.take(), reply.items) {
             (Some(leaves), _) => leaves,
             (None, Some(items)) => {

@@ -1,41 +1,25 @@
-//! Guarded writes: rows are locked, compared, written and read again in one transaction.
+//! Guarded writes of PostgreSQL: what its transactions are begun with, and how rows move within one.
 //!
-//! A batch is one transaction when all goes well. When the database objects to any row, every row gets a transaction of its
-//! own, so that one row's trouble is not another's.
+//! A row that cannot be taken out, for others refer to it, stays and gives up its unique values meanwhile.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
-use futures_util::StreamExt;
-use futures_util::stream::FuturesOrdered;
+use async_trait::async_trait;
 use tokio_postgres::Client;
 use tokio_postgres::error::SqlState;
 
-use super::catalog::{Catalog, ForeignKey};
-use super::guard::{Job, Judgement, Task};
+use super::catalog::{Catalog, ForeignKey, Table};
+use super::{Job, Part, Task};
 use super::{fault, fetch, statement};
 use crate::model::{Item, Key};
-use crate::store::{ErrorKind, GuardedWrite, Outcome, Result, StoreError};
-
-/// Times a transaction is begun again after a deadlock or a lock that was not given.
-const ATTEMPTS_MAX: usize = 3;
-
-/// Statements sent ahead of their replies.
-const OPEN_MAX: usize = 64;
+use crate::store::sql::apply::{Company, Failure, JobTask, Step, Writes};
+use crate::store::sql::fetch::{Lock, Reads};
+use crate::store::sql::group::{Move, passes};
+use crate::store::{ErrorKind, Result};
 
 /// Actions of a foreign key that change the child: cascade, set null, set default.
 const FOLLOWS: [&str; 3] = ["c", "n", "d"];
-
-/// Why a transaction was rolled back.
-pub(super) enum Failure {
-    /// Nothing can be said of any row.
-    Store(StoreError),
-    /// Another transaction was in the way: begin again.
-    Again(StoreError),
-    /// Another row stands in the way.
-    Blocked(String),
-    /// This row cannot be written.
-    Refused(String),
-}
 
 impl From<tokio_postgres::Error> for Failure {
     fn from(error: tokio_postgres::Error) -> Failure {
@@ -51,12 +35,6 @@ impl From<tokio_postgres::Error> for Failure {
     }
 }
 
-impl From<StoreError> for Failure {
-    fn from(error: StoreError) -> Failure {
-        if error.kind == ErrorKind::Throttled { Failure::Again(error) } else { Failure::Store(error) }
-    }
-}
-
 /// Whether the role may take the replica role, under which foreign keys and ordinary triggers do not run.
 pub(super) async fn may_be_replica(client: &Client) -> Result<bool> {
     let failed = |error: &tokio_postgres::Error| fault::store_error("cannot ask for the replica role", error);
@@ -69,6 +47,11 @@ pub(super) async fn may_be_replica(client: &Client) -> Result<bool> {
     }
 }
 
+/// Whether the row that is there goes, for good or for another.
+fn is_delete(task: &Task) -> bool {
+    matches!(task, Task::Delete(_) | Task::Replace(_))
+}
+
 /// Writes rows over one connection.
 pub(super) struct Writer<'a> {
     pub(super) client: &'a Client,
@@ -77,125 +60,20 @@ pub(super) struct Writer<'a> {
     pub(super) is_replica: bool,
 }
 
-/// What became of a transaction: an error of the store ends the whole batch.
-pub(super) type Attempt = std::result::Result<Vec<Outcome>, Failure>;
-
 impl Writer<'_> {
-    /// Applies writes; an error leaves no transaction behind that could still commit.
-    pub(super) async fn apply(&self, writes: &[GuardedWrite<'_>]) -> Result<Vec<Outcome>> {
-        let jobs = writes.iter().map(|write| Job::new(self.catalog, write)).collect::<Result<Vec<Job<'_>>>>()?;
-        let keys: BTreeSet<&Key> = jobs.iter().map(|job| job.key).collect();
-        let all: Vec<&Job<'_>> = jobs.iter().collect();
-        if all.len() > 1
-            && keys.len() == all.len()
-            && let Ok(outcomes) = self.attempt(&all).await?
-        {
-            return Ok(outcomes);
-        }
-        let mut outcomes = Vec::with_capacity(jobs.len());
-        for job in &all {
-            outcomes.push(self.alone(job).await?);
-        }
-        let is_blocked = |at: &usize| matches!(outcomes[*at], Outcome::Blocked { .. });
-        let blocked: Vec<usize> = (0..all.len()).filter(is_blocked).collect();
-        if blocked.len() > 1 && keys.len() == all.len() {
-            let group: Vec<&Job<'_>> = blocked.iter().map(|&at| all[at]).collect();
-            for (at, outcome) in blocked.into_iter().zip(self.together(&group).await?) {
-                outcomes[at] = outcome.unwrap_or_else(|| outcomes[at].clone());
-            }
-        }
-        Ok(outcomes)
-    }
-
-    async fn alone(&self, job: &Job<'_>) -> Result<Outcome> {
-        Ok(match self.attempt(&[job]).await? {
-            Ok(mut outcomes) => outcomes.pop().expect("one job has one outcome"),
-            Err(Failure::Blocked(reason)) => self.blocked(job, reason).await?,
-            Err(Failure::Refused(reason)) => Outcome::Refused { found: None, reason },
-            Err(Failure::Store(error) | Failure::Again(error)) => return Err(error),
-        })
-    }
-
-    /// A row that came under the very key meanwhile is a guard that does not hold.
-    async fn blocked(&self, job: &Job<'_>, reason: String) -> Result<Outcome> {
-        let current = fetch::fetch(self.client, self.catalog, std::slice::from_ref(job.key)).await?.pop().flatten();
-        Ok(match job.judge(current.as_ref()) {
-            Judgement::Settled(outcome) => outcome,
-            Judgement::Write(_) => Outcome::Blocked { reason },
-        })
-    }
-
-    /// One transaction over all jobs, begun again where that may help; `Err` within `Ok` tells what was in the way.
-    pub(super) async fn attempt(&self, jobs: &[&Job<'_>]) -> Result<Attempt> {
-        let mut attempts = 1;
-        loop {
-            let failure = match self.transaction(jobs).await {
-                Ok(outcomes) => return Ok(Ok(outcomes)),
-                Err(failure) => failure,
-            };
-            self.roll_back().await?;
-            match failure {
-                Failure::Again(_) if attempts < ATTEMPTS_MAX => attempts += 1,
-                Failure::Store(error) | Failure::Again(error) => return Err(error),
-                other => return Ok(Err(other)),
-            }
-        }
-    }
-
-    async fn transaction(&self, jobs: &[&Job<'_>]) -> Attempt {
-        self.begin(jobs).await?;
-        let keys: Vec<Key> = jobs.iter().filter(|job| job.held().is_none()).map(|job| job.key.clone()).collect();
-        let mut current = fetch::lock(self.client, self.catalog, &keys).await?.into_iter();
-        let (mut outcomes, mut tasks) = (Vec::with_capacity(jobs.len()), Vec::new());
-        for job in jobs {
-            let row = if job.held().is_none() { current.next().flatten() } else { None };
-            outcomes.push(match job.judge(row.as_ref()) {
-                Judgement::Settled(outcome) => outcome,
-                Judgement::Write(task) => {
-                    tasks.push((*job, task));
-                    Outcome::Applied
-                }
-            });
-        }
-        self.write_all(&tasks).await?;
-        let written: Vec<&Job<'_>> = tasks.iter().map(|(job, _)| *job).collect();
-        self.finish(&written).await?;
-        Ok(outcomes)
-    }
-
-    /// Carries out tasks in order; without waiting for each in turn, unless one asks for its children first.
-    async fn write_all(&self, tasks: &[(&Job<'_>, Task)]) -> std::result::Result<(), Failure> {
-        if tasks.iter().any(|(job, task)| self.followers(job, task).next().is_some()) {
-            for (job, task) in tasks {
-                self.write(job, task).await?;
-            }
-            return Ok(());
-        }
-        let mut open = FuturesOrdered::new();
-        for (job, task) in tasks {
-            open.push_back(statement::write(self.client, job, task));
-            if open.len() >= OPEN_MAX {
-                open.next().await.transpose()?;
-            }
-        }
-        while let Some(done) = open.next().await {
-            done?;
-        }
-        Ok(())
-    }
-
     /// Carries out one task.
     ///
     /// A write must not change rows that no one asked to change: those that follow their parent by themselves. The lock on
     /// the parent keeps new children from coming before the transaction ends.
-    pub(super) async fn write(&self, job: &Job<'_>, task: &Task) -> std::result::Result<(), Failure> {
+    async fn write(&self, job: &Job<'_>, task: &Task) -> Step<()> {
+        self.nothing_is_lost(job, task).await?;
         self.nothing_follows(job, task).await?;
         Ok(statement::write(self.client, job, task).await?)
     }
 
     /// Has a row give up the unique values that are to change, for as long as the transaction takes.
-    pub(super) async fn park(&self, job: &Job<'_>, task: &Task) -> std::result::Result<(), Failure> {
-        let Task::Update(changed) = task else { return Err(Failure::Blocked("it cannot leave".into())) };
+    async fn park(&self, job: &Job<'_>, task: &Task) -> Step<()> {
+        let Task::Update(_, changed) = task else { return Err(Failure::Blocked("it cannot leave".into())) };
         self.nothing_follows(job, task).await?;
         match statement::park(self.client, job, changed).await? {
             true => Ok(()),
@@ -203,7 +81,15 @@ impl Writer<'_> {
         }
     }
 
-    async fn nothing_follows(&self, job: &Job<'_>, task: &Task) -> std::result::Result<(), Failure> {
+    /// Refuses to delete a row with what no prior image of it holds.
+    async fn nothing_is_lost(&self, job: &Job<'_>, task: &Task) -> Step<()> {
+        match job.table.hold_deletes().filter(|_| is_delete(task)) {
+            Some(why) if statement::holds_ignored(self.client, job).await? => Err(Failure::Refused(why)),
+            _ => Ok(()),
+        }
+    }
+
+    async fn nothing_follows(&self, job: &Job<'_>, task: &Task) -> Step<()> {
         for reference in self.followers(job, task) {
             if statement::has_children(self.client, job, reference).await? {
                 let what = format!("rows of {} would follow it by {}", reference.child_name, reference.name);
@@ -218,15 +104,43 @@ impl Writer<'_> {
         let references = self.catalog.references_to(job.table.oid).filter(|_| !self.is_replica);
         references.filter(move |reference| match task {
             Task::Insert => false,
-            Task::Delete | Task::Replace => FOLLOWS.contains(&reference.on_delete.as_str()),
-            Task::Update(changed) => {
+            Task::Delete(_) | Task::Replace(_) => FOLLOWS.contains(&reference.on_delete.as_str()),
+            Task::Update(_, changed) => {
                 let is_key = |at: &usize| reference.has_parent_column(&job.table.columns[*at].name);
                 FOLLOWS.contains(&reference.on_update.as_str()) && changed.iter().any(is_key)
             }
         })
     }
+}
 
-    pub(super) async fn begin(&self, jobs: &[&Job<'_>]) -> std::result::Result<(), Failure> {
+#[async_trait]
+impl Reads for Writer<'_> {
+    type Table = Table;
+
+    const KEYS_MAX: usize = fetch::KEYS_MAX;
+
+    fn find(&self, name: &str) -> Option<Arc<Table>> {
+        self.catalog.table(name).cloned()
+    }
+
+    async fn keyed(&mut self, table: &Table, keys: &[Vec<String>], lock: Lock) -> Result<Vec<Item>> {
+        fetch::keyed(self.client, table, keys, lock).await
+    }
+
+    async fn repeated(&mut self, table: &Table, wanted: &[&Key]) -> Result<Vec<Item>> {
+        fetch::repeated(self.client, table, wanted).await
+    }
+}
+
+#[async_trait]
+impl Writes for Writer<'_> {
+    const GROUP_MIN: usize = 2;
+
+    const MAY_PASS_AT_ONCE: bool = true;
+
+    const CHANGED_BY: &'static str = "a trigger or a rule";
+
+    async fn begin(&mut self, jobs: &[&Job<'_>], _company: Company) -> Step<()> {
         let role = match self.is_replica {
             true => "SET LOCAL session_replication_role = replica",
             false => "SET CONSTRAINTS ALL DEFERRED",
@@ -237,22 +151,62 @@ impl Writer<'_> {
         for table in deferrable.filter(|table| self.is_replica && jobs.iter().any(|job| job.table.oid == table.oid)) {
             begin.push_str(&format!("; LOCK TABLE {} IN SHARE ROW EXCLUSIVE MODE", table.from()));
         }
-        Ok(self.client.batch_execute(&begin).await?)
+        self.run(&begin).await
     }
 
-    /// Has the database check what it put off, reads what was written, and commits if that is what was wanted.
-    pub(super) async fn finish(&self, written: &[&Job<'_>]) -> std::result::Result<(), Failure> {
-        self.client.batch_execute("SET CONSTRAINTS ALL IMMEDIATE").await?;
-        let keys: Vec<Key> = written.iter().map(|job| job.key.clone()).collect();
-        let rows: Vec<Option<Item>> = fetch::fetch(self.client, self.catalog, &keys).await?;
-        if let Some((job, _)) = written.iter().zip(&rows).find(|(job, row)| !job.is_done(row.as_ref())) {
-            let what = format!("{} changed the row as it was written, by a trigger or a rule", job.table.name);
-            return Err(Failure::Refused(what));
+    /// Those that are alike in one statement, unless one asks for its children first.
+    async fn write_all(&mut self, tasks: &[JobTask<'_, Table>]) -> Step<()> {
+        let may_lose = |(job, task): &JobTask<'_, Table>| is_delete(task) && job.table.kept().next().is_some();
+        if tasks.iter().any(|one| may_lose(one) || self.followers(one.0, &one.1).next().is_some()) {
+            for (job, task) in tasks {
+                self.write(job, task).await?;
+            }
+            return Ok(());
         }
-        Ok(self.client.batch_execute("COMMIT").await?)
+        for batch in statement::Batch::of(tasks) {
+            batch.write(self.client).await?;
+        }
+        Ok(())
     }
 
-    pub(super) async fn roll_back(&self) -> Result<()> {
+    async fn carry(&mut self, part: &Part<'_>, way: Move) -> Step<()> {
+        match way {
+            Move::Out => self.write(part.job, &Task::Delete(Vec::new())).await,
+            Move::Aside => self.park(part.job, &part.task).await,
+            Move::In if part.is_aside => self.write(part.job, &part.task).await,
+            Move::In => self.write(part.job, &Task::Insert).await,
+        }
+    }
+
+    /// Takes all rows out, children first, then puts all in, parents first.
+    async fn trade(&mut self, parts: &mut [Part<'_>]) -> Step<BTreeSet<usize>> {
+        parts.sort_by_key(|part| std::cmp::Reverse(part.job.table.rank));
+        let leaving = parts.iter().filter(|part| !part.task.is_insert()).collect();
+        let stuck = passes(self, leaving, Move::Out).await?;
+        let staying = parts.iter().filter(|part| stuck.contains(&part.at)).collect();
+        let failed = passes(self, staying, Move::Aside).await?;
+        if !failed.is_empty() {
+            return Ok(failed);
+        }
+        parts.iter_mut().for_each(|part| part.is_aside = stuck.contains(&part.at));
+        parts.sort_by_key(|part| part.job.table.rank);
+        let coming = parts.iter().filter(|part| part.job.wish.is_some()).collect();
+        passes(self, coming, Move::In).await
+    }
+
+    async fn run(&mut self, sql: &str) -> Step<()> {
+        Ok(self.client.batch_execute(sql).await?)
+    }
+
+    async fn check(&mut self) -> Step<()> {
+        self.run("SET CONSTRAINTS ALL IMMEDIATE").await
+    }
+
+    async fn commit(&mut self) -> Step<()> {
+        self.run("COMMIT").await
+    }
+
+    async fn roll_back(&mut self) -> Result<()> {
         let failed = |error| fault::store_error("cannot roll a transaction back", &error);
         self.client.batch_execute("ROLLBACK").await.map_err(failed)
     }

@@ -6,7 +6,10 @@ use std::sync::Arc;
 use tokio_postgres::types::Type;
 use tokio_postgres::{Client, Row};
 
+use super::mapping::{self, Covered, Source, View};
 use super::{fault, names};
+use crate::store::sql::mapping::kept_words;
+use crate::store::sql::names as sql_names;
 use crate::store::{ErrorKind, Result, StoreError};
 
 /// How a column's output text becomes a value.
@@ -34,6 +37,8 @@ pub(super) struct Column {
     pub(super) labels: Option<String>,
     /// Whether a unique index holds it, by itself or within an expression.
     pub(super) is_unique: bool,
+    /// Whether its binary form is the same for two values only where their output texts are.
+    pub(super) is_binary_exact: bool,
 }
 
 impl Column {
@@ -63,6 +68,10 @@ pub(super) struct Table {
     pub(super) is_partitioned: bool,
     pub(super) is_unlogged: bool,
     pub(super) columns: Vec<Column>,
+    /// Columns that are neither compared nor written.
+    pub(super) ignored: Vec<Column>,
+    /// How it is seen as a table of the primary, where its columns are not its own.
+    pub(super) view: Option<View>,
     /// Empty where there is no primary key.
     pub(super) key: Vec<KeyColumn>,
     pub(super) is_key_deferrable: bool,
@@ -72,9 +81,47 @@ pub(super) struct Table {
 }
 
 impl Table {
-    /// The table as `FROM` wants it: without the tables that inherit from it, which stand for themselves.
+    /// The table as `FROM` wants it, with the columns that it is seen by.
     pub(super) fn from(&self) -> String {
+        match &self.view {
+            None => self.own(),
+            Some(view) => view.from(&self.columns, &self.own()),
+        }
+    }
+
+    /// The table itself: without the tables that inherit from it, which stand for themselves.
+    pub(super) fn own(&self) -> String {
         if self.is_partitioned { self.quoted.clone() } else { format!("ONLY {}", self.quoted) }
+    }
+
+    /// What it is called where it cannot be read.
+    pub(super) fn words(&self) -> String {
+        match &self.view {
+            None => self.name.clone(),
+            Some(view) => format!("{} by {}", self.name, view.path),
+        }
+    }
+
+    /// The name of a column in the table itself, where it is not computed.
+    pub(super) fn own_name(&self, at: usize) -> Option<&str> {
+        match &self.view {
+            None => self.columns.get(at).map(|column| column.name.as_str()),
+            Some(view) => match view.sources.get(at)? {
+                Source::Column(name) => Some(name),
+                Source::Expression(_) => None,
+            },
+        }
+    }
+
+    /// Ignored columns that hold what cannot be computed again.
+    pub(super) fn kept(&self) -> impl Iterator<Item = &Column> {
+        self.ignored.iter().filter(|column| !column.is_generated())
+    }
+
+    /// Why its rows are not deleted, where they are not.
+    pub(super) fn hold_deletes(&self) -> Option<String> {
+        let kept: Vec<&str> = self.kept().map(|column| column.name.as_str()).collect();
+        (!kept.is_empty()).then(|| kept_words(&kept))
     }
 }
 
@@ -185,8 +232,18 @@ const DEFERRABLE: &str = "SELECT u.conname::text, u.conrelid,
 
 const LARGE_OBJECTS: &str = "SELECT EXISTS (SELECT 1 FROM pg_largeobject_metadata)";
 
-/// Reads the catalog of all tables that match a pattern.
-pub(super) async fn load(client: &Client, patterns: &[String]) -> Result<Catalog> {
+/// Reads the catalog of all covered tables; the client is in no transaction.
+pub(super) async fn load(client: &Client, covered: &Covered) -> Result<Catalog> {
+    load_knowing(client, covered, None).await
+}
+
+/// The same within a transaction, which nothing may break: tables are seen as in `known`, where they are what they were.
+pub(super) async fn load_within(client: &Client, covered: &Covered, known: &Catalog) -> Result<Catalog> {
+    load_knowing(client, covered, Some(known)).await
+}
+
+async fn load_knowing(client: &Client, covered: &Covered, known: Option<&Catalog>) -> Result<Catalog> {
+    let patterns = &covered.patterns;
     if let Some(pattern) = patterns.iter().find(|pattern| !pattern.contains('.')) {
         return Err(StoreError::new(ErrorKind::Unfit, format!("table pattern `{pattern}` is not schema.table")));
     }
@@ -196,10 +253,10 @@ pub(super) async fn load(client: &Client, patterns: &[String]) -> Result<Catalog
     let mut tables: Vec<Table> = rows.iter().map(table_of).collect();
     let idle_patterns = patterns
         .iter()
-        .filter(|pattern| !tables.iter().any(|table| names::matches(pattern, &table.name)))
+        .filter(|pattern| !tables.iter().any(|table| sql_names::matches(pattern, &table.name)))
         .cloned()
         .collect();
-    let is_covered = |table: &Table| patterns.iter().any(|pattern| names::matches(pattern, &table.name));
+    let is_covered = |table: &Table| patterns.iter().any(|pattern| sql_names::matches(pattern, &table.name));
     let uncovered = tables.iter().filter(|table| !is_covered(table)).map(|table| table.name.clone()).collect();
     tables.retain(is_covered);
     require_names(&tables)?;
@@ -215,6 +272,7 @@ pub(super) async fn load(client: &Client, patterns: &[String]) -> Result<Catalog
     }
     let empty_tables = tables.iter().filter(|table| table.columns.is_empty()).map(|table| table.name.clone()).collect();
     tables.retain(|table| !table.columns.is_empty());
+    mapping::apply(client, &mut tables, covered, known).await?;
     let foreign_keys: Vec<ForeignKey> = ask(FOREIGN_KEYS).await?.iter().map(foreign_key_of).collect();
     let deferrable = ask(DEFERRABLE).await?;
     let deferrable = deferrable
@@ -253,13 +311,40 @@ fn table_of(row: &Row) -> Table {
         pages: row.get::<_, i64>(6).unsigned_abs(),
         is_key_deferrable: row.get(7),
         columns: Vec::new(),
+        ignored: Vec::new(),
+        view: None,
         key: Vec::new(),
         rank: 0,
     }
 }
 
+/// Types whose binary form is one for one with their output text, on any server.
+const BINARY_EXACT: [Type; 19] = [
+    Type::BOOL,
+    Type::INT2,
+    Type::INT4,
+    Type::INT8,
+    Type::OID,
+    Type::TEXT,
+    Type::VARCHAR,
+    Type::BPCHAR,
+    Type::BYTEA,
+    Type::FLOAT4,
+    Type::FLOAT8,
+    Type::NUMERIC,
+    Type::DATE,
+    Type::TIME,
+    Type::TIMESTAMP,
+    Type::TIMESTAMPTZ,
+    Type::INTERVAL,
+    Type::UUID,
+    Type::JSONB,
+];
+
 fn column_of(row: &Row) -> Column {
-    let reading = match Type::from_oid(row.get(4)) {
+    let known = Type::from_oid(row.get(4));
+    let is_binary_exact = known.as_ref().is_some_and(|known| BINARY_EXACT.contains(known));
+    let reading = match known {
         Some(Type::BOOL) => Reading::Bool,
         Some(Type::INT2 | Type::INT4 | Type::INT8 | Type::OID) => Reading::Number,
         Some(Type::TEXT | Type::VARCHAR | Type::BPCHAR | Type::NAME) => Reading::Text,
@@ -278,6 +363,7 @@ fn column_of(row: &Row) -> Column {
         default: row.get(9),
         labels: row.get(10),
         is_unique: row.get(11),
+        is_binary_exact,
     }
 }
 
@@ -315,7 +401,7 @@ fn rank(tables: &mut [Table], foreign_keys: &[ForeignKey]) {
     let at = |oid: u32| tables.iter().position(|table| table.oid == oid);
     let references: Vec<(usize, usize)> =
         foreign_keys.iter().filter_map(|key| Some((at(key.child)?, at(key.parent)?))).collect();
-    let ranks = names::ranks(tables.len(), &references);
+    let ranks = sql_names::ranks(tables.len(), &references);
     for (table, rank) in tables.iter_mut().zip(ranks) {
         table.rank = rank;
     }
@@ -340,7 +426,9 @@ impl Catalog {
     /// Whether both describe the same tables alike; sizes and estimates may move.
     pub(super) fn is_same_shape(&self, other: &Catalog) -> bool {
         let alike = |one: &Table, other: &Table| {
-            one.oid == other.oid && one.name == other.name && one.columns == other.columns && one.key == other.key
+            let is_named_alike = one.oid == other.oid && one.name == other.name;
+            let is_seen_alike = one.ignored == other.ignored && one.view == other.view;
+            is_named_alike && is_seen_alike && one.columns == other.columns && one.key == other.key
         };
         self.tables.len() == other.tables.len()
             && self.tables.iter().zip(&other.tables).all(|(one, other)| alike(one, other))

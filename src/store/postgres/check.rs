@@ -3,13 +3,11 @@
 use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{Client, Row};
 
-use super::catalog::{Catalog, ForeignKey};
+use super::catalog::{Catalog, Column, ForeignKey};
 use super::{counters, fault};
 use crate::model::Side;
+use crate::store::sql::names::listed;
 use crate::store::{Finding, Level, Result};
-
-/// Names listed in one finding; of more, the number is told.
-const NAMES_LISTED: usize = 12;
 
 const SERVER: &str = "SELECT quote_ident(current_user), current_setting('server_version'), pg_is_in_recovery(),
  (SELECT count(*) FROM pg_largeobject_metadata)";
@@ -30,9 +28,25 @@ const FIRING: &str =
   JOIN pg_class c ON c.oid = f.of JOIN pg_namespace n ON n.oid = c.relnamespace
  WHERE (c.oid = ANY($1) OR pg_partition_root(c.oid)::oid = ANY($1)) AND f.state::text = ANY($2) ORDER BY 1, 4";
 
+/// Materialized views that show rows of covered tables or of their partitions, be it through other views; each with the
+/// command that refreshes it. Those that others rest on come first.
+const MATERIALIZED: &str = "WITH RECURSIVE shows(oid, depth) AS (
+   SELECT c.oid, 0 FROM pg_class c WHERE c.oid = ANY($1) OR pg_partition_root(c.oid)::oid = ANY($1)
+   UNION SELECT r.ev_class, shows.depth + 1 FROM shows
+    JOIN pg_depend d ON d.refclassid = 'pg_class'::regclass AND d.refobjid = shows.oid AND d.classid = 'pg_rewrite'::regclass
+    JOIN pg_rewrite r ON r.oid = d.objid AND r.ev_class <> shows.oid WHERE shows.depth < 64)
+ SELECT n.nspname::text || '.' || c.relname::text, format('REFRESH MATERIALIZED VIEW %I.%I;', n.nspname, c.relname)
+ FROM (SELECT oid, max(depth) AS depth FROM shows GROUP BY oid) s JOIN pg_class c ON c.oid = s.oid AND c.relkind = 'm'
+  JOIN pg_namespace n ON n.oid = c.relnamespace ORDER BY s.depth, 1";
+
 /// Rights in the order in which they are asked for: to read, and to write.
 const RIGHTS_READ: &[&str] = &["SELECT"];
 const RIGHTS_WRITTEN: &[&str] = &["SELECT", "INSERT", "UPDATE", "DELETE"];
+
+/// Whether no row can be inserted without a value for that column.
+fn must_be_said(column: &Column) -> bool {
+    column.not_null && column.default.is_none() && !column.is_generated() && column.identity.is_empty()
+}
 
 /// What one side is asked.
 pub(super) struct Preflight<'a> {
@@ -48,7 +62,8 @@ impl Preflight<'_> {
     /// Collects everything; a question that cannot be asked is a finding too.
     pub(super) async fn findings(&self) -> Vec<Finding> {
         let mut findings = self.of_the_catalog();
-        let asked = [self.server().await, self.rights().await, self.sequences().await, self.firing().await];
+        let (server, rights) = (self.server().await, self.rights().await);
+        let asked = [server, rights, self.sequences().await, self.firing().await, self.materialized().await];
         for found in asked {
             findings.extend(found.unwrap_or_else(|error| vec![self.finding(Level::Blocker, fault::chain(&error))]));
         }
@@ -71,6 +86,15 @@ impl Preflight<'_> {
         }
         for table in tables.iter().filter(|table| table.key.is_empty()) {
             add(Level::Warning, format!("{} has no primary key: compared as a multiset, never written", table.name));
+        }
+        for table in tables {
+            for column in table.ignored.iter().filter(|column| must_be_said(column)) {
+                let what = format!(
+                    "{}.{} is ignored by the mapping, not null and without a default: no row could be inserted",
+                    table.name, column.name
+                );
+                add(Level::Blocker, what);
+            }
         }
         for table in tables.iter().filter(|table| table.is_unlogged) {
             add(Level::Warning, format!("{} is unlogged and is lost in a crash", table.name));
@@ -203,6 +227,23 @@ impl Preflight<'_> {
         Ok(findings)
     }
 
+    /// What shows the rows of before until somebody refreshes it.
+    async fn materialized(&self) -> Result<Vec<Finding>> {
+        if self.side != Side::Primary {
+            return Ok(Vec::new());
+        }
+        let rows = self.client.query_typed(MATERIALIZED, &[(&self.catalog.oids(), Type::OID_ARRAY)]).await;
+        let rows = rows.map_err(|error| fault::store_error("cannot ask for materialized views", &error))?;
+        if rows.is_empty() {
+            return Ok(Vec::new());
+        }
+        let names: Vec<String> = rows.iter().map(|row| row.get(0)).collect();
+        let refreshing: Vec<String> = rows.iter().map(|row| row.get(1)).collect();
+        let what = format!("materialized views that show the rows of before a replay: {}", listed(&names));
+        let hint = format!("after the final pass: {}", refreshing.join(" "));
+        Ok(vec![self.finding(Level::Warning, what).with_hint(hint)])
+    }
+
     /// What would run by itself while rows are written.
     async fn firing(&self) -> Result<Vec<Finding>> {
         if self.side != Side::Primary {
@@ -232,12 +273,5 @@ impl Preflight<'_> {
             findings.push(self.finding(Level::Warning, what).with_hint(hint));
         }
         Ok(findings)
-    }
-}
-
-fn listed(names: &[String]) -> String {
-    match names.len().checked_sub(NAMES_LISTED) {
-        None | Some(0) => names.join(", "),
-        Some(more) => format!("{} and {more} more", names[..NAMES_LISTED].join(", ")),
     }
 }

@@ -4,15 +4,18 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use aws_sdk_rds::Client as Rds;
+use async_trait::async_trait;
 use tokio_postgres::config::{Host, SslMode};
 use tokio_postgres::{Client, Config, NoTls};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use super::fault;
 use crate::model::Side;
-use crate::profile::{DatabaseProfile, SideProfile, TlsMode};
-use crate::store::{ErrorKind, Result, StoreError, aws};
+use crate::profile::{DatabaseProfile, SideProfile};
+use crate::store::sql::pool::Opens;
+use crate::store::sql::rds::{self, Endpoint, Engines, Tokens};
+use crate::store::sql::tls::{is_required, roots};
+use crate::store::{ErrorKind, Result, StoreError};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 const KEEPALIVE_IDLE: Duration = Duration::from_secs(30);
@@ -24,25 +27,16 @@ SET standard_conforming_strings = on; SET row_security = off; SET lock_timeout =
 SET idle_in_transaction_session_timeout = 0; SET application_name = 'failback';
 SELECT pg_catalog.set_config('search_path', '', false);";
 
-impl DatabaseProfile {
-    /// The same server and user with another database, or another server altogether when `name_or_url` is a URL.
-    pub fn in_database(&self, name_or_url: &str) -> DatabaseProfile {
-        let mut other = self.clone();
-        if name_or_url.contains("://") {
-            other.url = Some(name_or_url.to_owned());
-            (other.instance, other.cluster, other.database) = (None, None, None);
-        } else {
-            other.database = Some(name_or_url.to_owned());
-        }
-        other
-    }
-}
+/// What RDS calls PostgreSQL.
+const ENGINES: Engines = Engines { names: &["postgres", "aurora-postgresql"], product: "PostgreSQL" };
 
 /// A resolved server and database.
 #[derive(Clone)]
 pub(super) struct Target {
     config: Config,
     tls: Option<MakeRustlsConnect>,
+    /// What makes the password, where that is an IAM token.
+    tokens: Option<Tokens>,
     side: Side,
     /// `host:port/database`, for people.
     pub(super) place: String,
@@ -53,11 +47,9 @@ pub(super) struct Target {
 impl Target {
     /// Resolves a profile; asks RDS where it names an instance or a cluster.
     pub(super) async fn resolve(reached: &SideProfile, database: &DatabaseProfile, side: Side) -> Result<Target> {
-        let (mut config, rds_id) = match (&database.url, &database.instance, &database.cluster) {
-            (Some(url), None, None) => (config_of(url)?, None),
-            (None, Some(instance), None) => instance_endpoint(reached, instance).await?,
-            (None, None, Some(cluster)) => cluster_endpoint(reached, cluster).await?,
-            _ => return Err(StoreError::new(ErrorKind::Unfit, "a database needs one of url, instance and cluster")),
+        let (mut config, rds_id) = match rds::endpoint(reached, database, &ENGINES).await? {
+            Some(endpoint) => (config_at(&endpoint), endpoint.id),
+            None => (config_of(database.url.as_deref().unwrap_or_default())?, None),
         };
         if let Some(user) = &database.user {
             config.user(user);
@@ -70,35 +62,44 @@ impl Target {
         }
         config.connect_timeout(CONNECT_TIMEOUT).keepalives_idle(KEEPALIVE_IDLE);
         config.keepalives_interval(Duration::from_secs(10)).keepalives_retries(3);
-        let encrypted = match database.tls {
-            Some(TlsMode::Require) => true,
-            Some(TlsMode::Disable) => false,
-            None => !is_loopback(&config),
-        };
+        let encrypted = is_required(database, is_loopback(&config));
         config.ssl_mode(if encrypted { SslMode::Require } else { SslMode::Disable });
-        let tls = if encrypted { Some(tls()?) } else { None };
+        let tls = if encrypted { Some(tls(database, side)?) } else { None };
+        let (host, port) = server_of(&config);
+        let tokens = Tokens::of(reached, database, (&host, port, config.get_user().unwrap_or_default())).await?;
+        if tokens.is_some() && config.get_hosts().len() > 1 {
+            return Err(StoreError::new(ErrorKind::Unfit, "an IAM token is for one host: name one in the url"));
+        }
         let place = place_of(&config);
-        Ok(Target { config, tls, side, place, rds_id })
+        Ok(Target { config, tls, tokens, side, place, rds_id })
     }
 
     /// Whether every transaction is read-only: true of every side but the primary.
     pub(super) fn is_read_only(&self) -> bool {
         self.side != Side::Primary
     }
+}
 
-    /// Opens one connection with every session setting pinned.
-    pub(super) async fn open(&self) -> Result<Client> {
+#[async_trait]
+impl Opens for Target {
+    type Client = Client;
+
+    async fn open(&self) -> Result<Client> {
         let what = || format!("cannot connect to {}, postgres {}", self.side, self.place);
+        let mut config = self.config.clone();
+        if let Some(tokens) = &self.tokens {
+            config.password(tokens.token().await?);
+        }
         let client = match &self.tls {
             Some(tls) => {
                 let (client, connection) =
-                    self.config.connect(tls.clone()).await.map_err(|error| fault::store_error(what(), &error))?;
+                    config.connect(tls.clone()).await.map_err(|error| fault::store_error(what(), &error))?;
                 tokio::spawn(connection);
                 client
             }
             None => {
                 let (client, connection) =
-                    self.config.connect(NoTls).await.map_err(|error| fault::store_error(what(), &error))?;
+                    config.connect(NoTls).await.map_err(|error| fault::store_error(what(), &error))?;
                 tokio::spawn(connection);
                 client
             }
@@ -109,6 +110,14 @@ impl Target {
         pinned.map_err(|error| fault::store_error(format!("cannot pin the session of {}", self.place), &error))?;
         Ok(client)
     }
+
+    async fn is_usable(client: &mut Client) -> bool {
+        !client.is_closed()
+    }
+
+    fn is_closed(client: &Client) -> bool {
+        client.is_closed()
+    }
 }
 
 fn config_of(url: &str) -> Result<Config> {
@@ -117,6 +126,14 @@ fn config_of(url: &str) -> Result<Config> {
     }
     // The parser's own words may quote the URL, which may hold a password.
     url.parse().map_err(|_| StoreError::new(ErrorKind::Unfit, "the database url is malformed"))
+}
+
+fn config_at(endpoint: &Endpoint) -> Config {
+    let mut config = Config::new();
+    config.host(&endpoint.host).port(endpoint.port.unwrap_or(5432));
+    config.user(endpoint.user.as_deref().unwrap_or("postgres"));
+    config.dbname(endpoint.database.as_deref().unwrap_or("postgres"));
+    config
 }
 
 fn host_of(host: &Host) -> String {
@@ -134,98 +151,25 @@ fn is_loopback(config: &Config) -> bool {
     by_name && config.get_hostaddrs().iter().all(IpAddr::is_loopback)
 }
 
-fn place_of(config: &Config) -> String {
+fn server_of(config: &Config) -> (String, u16) {
     let host = config.get_hosts().first().map(host_of).unwrap_or_else(|| "localhost".into());
-    let port = config.get_ports().first().copied().unwrap_or(5432);
+    (host, config.get_ports().first().copied().unwrap_or(5432))
+}
+
+fn place_of(config: &Config) -> String {
+    let (host, port) = server_of(config);
     let database = config.get_dbname().or(config.get_user()).unwrap_or("postgres");
     format!("{host}:{port}/{database}")
 }
 
-fn tls() -> Result<MakeRustlsConnect> {
-    let mut roots = rustls::RootCertStore::empty();
-    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-    if roots.is_empty() {
-        return Err(StoreError::new(ErrorKind::Local, "no trusted certificates found; set SSL_CERT_FILE"));
-    }
+fn tls(database: &DatabaseProfile, side: Side) -> Result<MakeRustlsConnect> {
+    let mut trusted = rustls::RootCertStore::empty();
+    trusted.add_parsable_certificates(roots(database, side)?);
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let config = rustls::ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .map_err(|error| StoreError::caused(ErrorKind::Local, "cannot set up TLS", error))?
-        .with_root_certificates(roots)
+        .with_root_certificates(trusted)
         .with_no_client_auth();
     Ok(MakeRustlsConnect::new(config))
-}
-
-async fn rds(reached: &SideProfile) -> Rds {
-    let config = aws::sdk_config(reached).await;
-    let mut builder = aws_sdk_rds::config::Builder::from(&config);
-    builder.set_endpoint_url(aws::endpoint(reached, "rds"));
-    Rds::from_conf(builder.build())
-}
-
-async fn instance_endpoint(reached: &SideProfile, name: &str) -> Result<(Config, Option<String>)> {
-    let reply = rds(reached).await.describe_db_instances().db_instance_identifier(name).send().await;
-    let reply = reply.map_err(|error| aws::store_error(format!("cannot find the RDS instance {name}"), error))?;
-    let Some(found) = reply.db_instances().first() else {
-        return Err(StoreError::new(ErrorKind::Missing, format!("no RDS instance {name}")));
-    };
-    let endpoint = found.endpoint();
-    let server = RdsServer {
-        name,
-        engine: found.engine(),
-        status: found.db_instance_status(),
-        host: endpoint.and_then(|endpoint| endpoint.address()),
-        port: endpoint.and_then(|endpoint| endpoint.port()),
-        user: found.master_username(),
-        database: found.db_name(),
-    };
-    Ok((server.config()?, found.dbi_resource_id().map(str::to_owned)))
-}
-
-async fn cluster_endpoint(reached: &SideProfile, name: &str) -> Result<(Config, Option<String>)> {
-    let reply = rds(reached).await.describe_db_clusters().db_cluster_identifier(name).send().await;
-    let reply = reply.map_err(|error| aws::store_error(format!("cannot find the RDS cluster {name}"), error))?;
-    let Some(found) = reply.db_clusters().first() else {
-        return Err(StoreError::new(ErrorKind::Missing, format!("no RDS cluster {name}")));
-    };
-    let server = RdsServer {
-        name,
-        engine: found.engine(),
-        status: found.status(),
-        host: found.endpoint(),
-        port: found.port(),
-        user: found.master_username(),
-        database: found.database_name(),
-    };
-    Ok((server.config()?, found.db_cluster_resource_id().map(str::to_owned)))
-}
-
-struct RdsServer<'a> {
-    name: &'a str,
-    engine: Option<&'a str>,
-    status: Option<&'a str>,
-    host: Option<&'a str>,
-    port: Option<i32>,
-    user: Option<&'a str>,
-    database: Option<&'a str>,
-}
-
-impl RdsServer<'_> {
-    fn config(&self) -> Result<Config> {
-        let unfit = |what: String| StoreError::new(ErrorKind::Unfit, format!("{} {what}", self.name));
-        let engine = self.engine.unwrap_or("of no known engine");
-        if !matches!(engine, "postgres" | "aurora-postgresql") {
-            return Err(unfit(format!("is {engine}, not PostgreSQL")));
-        }
-        let status = self.status.unwrap_or("unknown");
-        if status != "available" {
-            return Err(unfit(format!("is {status}, not available")));
-        }
-        let host = self.host.ok_or_else(|| unfit("has no endpoint yet".into()))?;
-        let port = self.port.and_then(|port| u16::try_from(port).ok()).unwrap_or(5432);
-        let mut config = Config::new();
-        config.host(host).port(port).user(self.user.unwrap_or("postgres"));
-        config.dbname(self.database.unwrap_or("postgres"));
-        Ok(config)
-    }
 }

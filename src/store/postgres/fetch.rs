@@ -1,8 +1,9 @@
 //! Rows by key.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashSet;
 use std::sync::Arc;
 
+use async_trait::async_trait;
 use futures_util::StreamExt;
 use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{Client, Row};
@@ -10,82 +11,109 @@ use tokio_postgres::{Client, Row};
 use super::catalog::{Catalog, Table};
 use super::row::{self, ReadRow};
 use super::scan;
-use super::{fault, names};
-use crate::model::{Item, Key, Value};
-use crate::store::{ErrorKind, Result, StoreError};
+use super::{fault, hashed, mapping, names};
+use crate::model::{Item, Key};
+use crate::profile::DigestProfile;
+use crate::store::sql::fetch::{self as sql_fetch, Lock, Reads};
+use crate::store::{Result, StoreError};
 
 /// Keys asked for in one query.
-const KEYS_MAX: usize = 1_000;
+pub(super) const KEYS_MAX: usize = 1_000;
 
-/// The columns of a primary key by name.
-type KeyColumns = BTreeMap<String, Value>;
+/// Reads rows over one connection.
+struct Reader<'a> {
+    client: &'a Client,
+    catalog: &'a Catalog,
+    digest: DigestProfile,
+}
 
 /// Reads rows by key, in the order of the keys.
-pub(super) async fn fetch(client: &Client, catalog: &Catalog, keys: &[Key]) -> Result<Vec<Option<Item>>> {
-    read(client, catalog, keys, "").await
-}
-
-/// Reads rows by key and locks them until the transaction ends, so that they stay as they were read.
-pub(super) async fn lock(client: &Client, catalog: &Catalog, keys: &[Key]) -> Result<Vec<Option<Item>>> {
-    read(client, catalog, keys, " FOR UPDATE OF r").await
-}
-
-async fn read(client: &Client, catalog: &Catalog, keys: &[Key], suffix: &str) -> Result<Vec<Option<Item>>> {
-    let mut by_table: BTreeMap<String, Vec<(&Key, KeyColumns)>> = BTreeMap::new();
-    for key in keys {
-        let (table, columns) = row::key_parts(key)?;
-        by_table.entry(table).or_default().push((key, columns));
-    }
-    let mut found: HashMap<Key, Item> = HashMap::new();
-    for (name, wanted) in by_table {
-        let table = catalog.table(&name).ok_or_else(|| {
-            StoreError::new(ErrorKind::Unfit, format!("a key names {name}, which is not a table of this store"))
-        })?;
-        if table.key.is_empty() {
-            let wanted: Vec<&Key> = wanted.iter().map(|(key, _)| *key).collect();
-            repeated(client, table, &wanted, &mut found).await?;
-            continue;
-        }
-        let texts: Option<Vec<Vec<String>>> =
-            wanted.iter().map(|(_, columns)| row::key_texts(table, columns)).collect();
-        let texts = texts.ok_or_else(|| {
-            StoreError::new(ErrorKind::Unfit, format!("a key does not have the primary key columns of {name}"))
-        })?;
-        for texts in texts.chunks(KEYS_MAX) {
-            keyed(client, table, texts, suffix, &mut found).await?;
-        }
-    }
-    Ok(keys.iter().map(|key| found.get(key).cloned()).collect())
-}
-
-async fn keyed(
+pub(super) async fn fetch(
     client: &Client,
-    table: &Arc<Table>,
-    texts: &[Vec<String>],
-    suffix: &str,
-    found: &mut HashMap<Key, Item>,
-) -> Result<()> {
+    catalog: &Catalog,
+    digest: DigestProfile,
+    keys: &[Key],
+) -> Result<Vec<Option<Item>>> {
+    sql_fetch::read(&mut Reader { client, catalog, digest }, keys, Lock::None).await
+}
+
+#[async_trait]
+impl Reads for Reader<'_> {
+    type Table = Table;
+
+    const KEYS_MAX: usize = KEYS_MAX;
+
+    fn find(&self, name: &str) -> Option<Arc<Table>> {
+        self.catalog.table(name).cloned()
+    }
+
+    async fn keyed(&mut self, table: &Table, keys: &[Vec<String>], lock: Lock) -> Result<Vec<Item>> {
+        match self.digest {
+            DigestProfile::Stream => keyed(self.client, table, keys, lock).await,
+            DigestProfile::Server => keyed_and_hashed(self.client, table, keys).await,
+        }
+    }
+
+    async fn repeated(&mut self, table: &Table, wanted: &[&Key]) -> Result<Vec<Item>> {
+        repeated(self.client, table, wanted).await
+    }
+}
+
+pub(super) async fn keyed(client: &Client, table: &Table, keys: &[Vec<String>], lock: Lock) -> Result<Vec<Item>> {
+    let suffix = if lock == Lock::Held { " FOR UPDATE OF r" } else { "" };
+    let rows = rows(client, table, keys, &format!("{}{suffix}", keyed_sql(table, ""))).await?;
+    let items: Result<Vec<Item>> = rows.iter().map(|row| item_of(table, row)).collect();
+    once_each(table, items?)
+}
+
+/// The items, of which no two have one key: where that is computed, no index keeps them apart.
+fn once_each(table: &Table, items: Vec<Item>) -> Result<Vec<Item>> {
+    let is_computed = table.view.as_ref().is_some_and(|view| view.is_key_computed);
+    let mut seen = HashSet::new();
+    match is_computed && !items.iter().all(|item| seen.insert(&item.key)) {
+        true => Err(mapping::not_unique(table)),
+        false => Ok(items),
+    }
+}
+
+/// Each row with the hash that a scan gives of it.
+async fn keyed_and_hashed(client: &Client, table: &Table, keys: &[Vec<String>]) -> Result<Vec<Item>> {
+    let sql = keyed_sql(table, &format!(", {}", hashed::hash(table)));
+    let row_hash = hashed::row_hash(table);
+    let items = rows(client, table, keys, &sql).await?.into_iter().map(|row| {
+        let hash: Vec<u8> = row.try_get(table.columns.len()).map_err(|error| unreadable(table, &error))?;
+        Ok(row_hash.with_evidence(item_of(table, &row)?, &hash))
+    });
+    once_each(table, items.collect::<Result<_>>()?)
+}
+
+fn unreadable(table: &Table, error: &tokio_postgres::Error) -> StoreError {
+    fault::store_error(format!("a row of {} cannot be read", table.name), error)
+}
+
+async fn rows(client: &Client, table: &Table, texts: &[Vec<String>], sql: &str) -> Result<Vec<Row>> {
     let columns: Vec<Vec<&str>> =
         (0..table.key.len()).map(|at| texts.iter().map(|key| key[at].as_str()).collect()).collect();
     let params: Vec<(&(dyn ToSql + Sync), Type)> =
         columns.iter().map(|texts| (texts as &(dyn ToSql + Sync), Type::TEXT_ARRAY)).collect();
-    let rows = client.query_typed(&format!("{}{suffix}", keyed_sql(table)), &params).await;
-    for row in rows.map_err(|error| fault::store_error(format!("cannot read rows of {}", table.name), &error))? {
-        let item = item_of(table, &row)?;
-        found.insert(item.key.clone(), item);
-    }
-    Ok(())
+    let rows = client.query_typed(sql, &params).await;
+    rows.map_err(|error| fault::store_error(format!("cannot read rows of {}", table.words()), &error))
 }
 
-fn keyed_sql(table: &Table) -> String {
+fn keyed_sql(table: &Table, beside: &str) -> String {
     let (keys, conditions) = (keys_from(table), keys_match(table));
-    format!("SELECT {} FROM {} AS r JOIN {keys} ON {conditions}", row::outputs(table), table.from())
+    format!("SELECT {}{beside} FROM {} AS r JOIN {keys} ON {conditions}", row::outputs(table), table.from())
 }
 
 /// One array of texts per key column, as a table `k`.
 pub(super) fn keys_from(table: &Table) -> String {
-    let arrays: Vec<String> = (1..=table.key.len()).map(|at| format!("${at}::text[]")).collect();
-    let aliases: Vec<String> = (1..=table.key.len()).map(|at| format!("k{at}")).collect();
+    arrays_from(table.key.len())
+}
+
+/// So many arrays of texts as the columns of a table `k`.
+pub(super) fn arrays_from(count: usize) -> String {
+    let arrays: Vec<String> = (1..=count).map(|at| format!("${at}::text[]")).collect();
+    let aliases: Vec<String> = (1..=count).map(|at| format!("k{at}")).collect();
     format!("unnest({}) AS k({})", arrays.join(", "), aliases.join(", "))
 }
 
@@ -102,20 +130,19 @@ pub(super) fn keys_match(table: &Table) -> String {
 pub(super) fn item_of(table: &Table, row: &Row) -> Result<Item> {
     let texts =
         (0..table.columns.len()).map(|at| row.try_get::<_, Option<String>>(at)).collect::<std::result::Result<_, _>>();
-    let texts = texts.map_err(|error| fault::store_error(format!("a row of {} cannot be read", table.name), &error))?;
+    let texts = texts.map_err(|error| unreadable(table, &error))?;
     Ok(ReadRow::new(table, texts)?.item(table))
 }
 
-/// Rows without a key are found by their digest, so all of them are read.
-async fn repeated(client: &Client, table: &Arc<Table>, wanted: &[&Key], found: &mut HashMap<Key, Item>) -> Result<()> {
-    let failed = |error: tokio_postgres::Error| fault::store_error(format!("cannot read {}", table.name), &error);
+pub(super) async fn repeated(client: &Client, table: &Table, wanted: &[&Key]) -> Result<Vec<Item>> {
+    let failed = |error: tokio_postgres::Error| fault::store_error(format!("cannot read {}", table.words()), &error);
     let copy = client.copy_out(&scan::grouped_sql(table)).await.map_err(failed)?;
-    let mut copy = Box::pin(copy);
+    let (mut copy, mut found) = (Box::pin(copy), Vec::new());
     while let Some(line) = copy.next().await {
         let item = scan::repeated_item(table, &line.map_err(failed)?)?;
         if wanted.contains(&&item.key) {
-            found.insert(item.key.clone(), item);
+            found.push(item);
         }
     }
-    Ok(())
+    Ok(found)
 }

@@ -4,17 +4,19 @@
 //! and the contents of anything but ordinary and partitioned tables.
 
 mod apply;
+mod canonical;
 mod catalog;
 mod check;
 mod connect;
 mod constraints;
+mod copy;
 mod counters;
 mod fault;
 mod fetch;
-mod group;
-mod guard;
+mod hashed;
+mod log;
+mod mapping;
 mod names;
-mod pool;
 mod row;
 mod scan;
 mod shape;
@@ -26,26 +28,36 @@ use async_trait::async_trait;
 use tokio::sync::OnceCell;
 
 use self::apply::Writer;
-use self::catalog::Catalog;
+use self::catalog::{Catalog, Table};
 use self::check::Preflight;
 use self::connect::Target;
-pub(crate) use self::names::matches;
-use self::pool::{Lease, Pool};
+use self::log::LogName;
+use self::mapping::Covered;
+use super::sql::hashed::NOT_CHECKED;
+use super::sql::{apply as sql_apply, group, guard, mapping as sql_mapping, pool, row as sql_row};
 use super::{
-    BodySource, Counter, Depth, ErrorKind, Finding, GuardedWrite, Level, Outcome, ReadStore, Result, Scan, Shape,
-    StoreError, WriteStore,
+    BodySource, Changes, Counter, Depth, ErrorKind, Finding, GuardedWrite, History, Level, LogMark, LogStart, Outcome,
+    ReadStore, Result, Scan, Shape, StoreError, WriteStore,
 };
-use crate::model::{Identity, Item, Key, Side, StoreId, StoreKind};
-use crate::profile::{DatabaseProfile, SideProfile};
+use crate::model::{Identity, Item, Key, Leaf, Side, StoreId, StoreKind, Timestamp};
+use crate::profile::{DatabaseProfile, DigestProfile, MappingProfile, SideProfile};
+
+type Pool = pool::Pool<Target>;
+type Lease = pool::Lease<Target>;
+type Job<'a> = guard::Job<'a, Table>;
+type Part<'a> = group::Part<'a, Table>;
+type Task = guard::Task<<Table as guard::RowTable>::Cell>;
 
 /// Tables of one PostgreSQL database.
 pub struct PostgresStore {
     id: StoreId,
     side: Side,
     reached: SideProfile,
-    patterns: Vec<String>,
+    covered: Covered,
     pool: Arc<Pool>,
     catalog: RwLock<Arc<Catalog>>,
+    log: Option<LogName>,
+    digest: DigestProfile,
     /// Whether the role may switch off foreign keys and triggers; asked once.
     is_replica: OnceCell<bool>,
 }
@@ -67,17 +79,55 @@ impl PostgresStore {
     ) -> Result<PostgresStore> {
         let pool = Pool::new(Target::resolve(reached, database, side).await?);
         let lease = pool.lease().await?;
-        let catalog = RwLock::new(Arc::new(catalog::load(&lease, tables).await?));
+        let covered = Covered::of(tables, side);
+        let catalog = RwLock::new(Arc::new(catalog::load(&lease, &covered).await?));
         lease.give_back();
         Ok(PostgresStore {
             id,
             side,
             reached: reached.clone(),
-            patterns: tables.to_vec(),
+            covered,
             pool,
             catalog,
+            log: database.slot.clone().map(|slot| LogName {
+                publication: database.publication.clone().unwrap_or_else(|| slot.clone()),
+                slot,
+            }),
+            digest: DigestProfile::Stream,
             is_replica: OnceCell::new(),
         })
+    }
+
+    /// The same store, told where its rows are hashed.
+    pub fn hashed_by(mut self, digest: DigestProfile) -> PostgresStore {
+        self.digest = digest;
+        self
+    }
+
+    /// The same store, some of whose tables are seen by mappings: dr in the columns of `primary`, the others without those that
+    /// nobody looks at.
+    ///
+    /// # Errors
+    ///
+    /// `Unfit` where a mapping does not fit the tables, and the connection's own.
+    pub async fn mapped_by(
+        mut self,
+        mappings: &[MappingProfile],
+        primary: Option<&PostgresStore>,
+    ) -> Result<PostgresStore> {
+        if mappings.is_empty() {
+            return Ok(self);
+        }
+        let model = match (self.side, primary) {
+            (Side::Dr, None) => return Err(StoreError::new(ErrorKind::Unreachable, sql_mapping::NO_MODEL)),
+            (Side::Dr, Some(primary)) => Some(Catalog::clone(&primary.catalog())),
+            (Side::Primary | Side::Base, _) => None,
+        };
+        self.covered = self.covered.by(mappings, model);
+        let lease = self.pool.lease().await?;
+        self.keep(Arc::new(catalog::load(&lease, &self.covered).await?));
+        lease.give_back();
+        Ok(self)
     }
 
     fn catalog(&self) -> Arc<Catalog> {
@@ -133,7 +183,7 @@ impl ReadStore for PostgresStore {
         Ok(Identity {
             kind: StoreKind::Postgres,
             resource: format!("postgres {}", self.pool.target.place),
-            id: format!("{system}:{database}@{server}"),
+            id: sql_mapping::identified(format!("{system}:{database}@{server}"), &self.covered.mappings),
             region: Some(self.reached.region.clone()),
             account: self.reached.account.clone(),
         })
@@ -141,7 +191,7 @@ impl ReadStore for PostgresStore {
 
     async fn shape(&self) -> Result<Shape> {
         let lease = self.pool.lease().await?;
-        let catalog = Arc::new(catalog::load(&lease, &self.patterns).await?);
+        let catalog = Arc::new(catalog::load(&lease, &self.covered).await?);
         let shape = shape::shape(&lease, &catalog).await?;
         lease.give_back();
         self.keep(catalog);
@@ -154,7 +204,8 @@ impl ReadStore for PostgresStore {
             let is_replica = self.writable().is_ok() && self.is_replica(&lease).await?;
             let (catalog, side, subject) = (self.catalog(), self.side, self.subject());
             let preflight = Preflight { client: &lease, catalog: &catalog, side, subject, is_replica };
-            let findings = preflight.findings().await;
+            let mut findings = preflight.findings().await;
+            findings.extend(self.log_findings(&lease).await?);
             lease.give_back();
             Ok::<_, StoreError>(findings)
         };
@@ -168,20 +219,45 @@ impl ReadStore for PostgresStore {
             false => "large objects".to_owned(),
         };
         let always = ["views and materialized views", "roles and grants", "indexes and functions"];
-        [large_objects].into_iter().chain(always.map(str::to_owned)).collect()
+        let by_hashes = (self.digest == DigestProfile::Server).then(|| NOT_CHECKED.to_owned());
+        let by_mapping = sql_mapping::not_checked(&self.covered.mappings);
+        [large_objects].into_iter().chain(always.map(str::to_owned)).chain(by_hashes).chain(by_mapping).collect()
     }
 
     async fn begin_scan(&self, partitions: usize) -> Result<Box<dyn Scan + '_>> {
-        let (catalog, scan) = scan::begin(&self.pool, &self.patterns, partitions).await?;
+        let (catalog, scan) = scan::begin(&self.pool, &self.covered, self.digest, partitions).await?;
         self.keep(catalog);
         Ok(Box::new(scan))
     }
 
     async fn fetch(&self, keys: &[Key], _depth: Depth) -> Result<Vec<Option<Item>>> {
         let lease = self.pool.lease().await?;
-        let items = fetch::fetch(&lease, &self.catalog(), keys).await?;
+        let items = fetch::fetch(&lease, &self.catalog(), self.digest, keys).await?;
         lease.give_back();
         Ok(items)
+    }
+
+    async fn log_start(&self, now: Timestamp) -> Result<LogStart> {
+        self.start_of_log(now).await
+    }
+
+    async fn changes(&self, since: &LogMark, now: Timestamp) -> Result<Changes> {
+        self.changes_in_log(since, now).await
+    }
+
+    async fn history(&self, now: Timestamp) -> Result<History> {
+        self.history_of_log(now).await
+    }
+
+    fn leaves_from(&self) -> Option<&'static str> {
+        match self.digest {
+            DigestProfile::Stream => None,
+            DigestProfile::Server => Some(Leaf::BY_SERVER),
+        }
+    }
+
+    fn leaves_setting(&self) -> (&'static str, &'static str) {
+        ("digest", "stream")
     }
 
     async fn counters(&self) -> Result<Vec<Counter>> {
@@ -192,20 +268,33 @@ impl ReadStore for PostgresStore {
     }
 
     fn rank(&self, key: &Key) -> u32 {
-        let table = row::key_parts(key).ok().map(|(table, _)| table);
+        let table = sql_row::key_parts(key).ok().map(|(table, _)| table);
         table.and_then(|name| self.catalog().table(&name).map(|table| table.rank)).unwrap_or(0)
+    }
+
+    fn holds_deletes(&self, key: &Key) -> Option<String> {
+        let (table, _) = sql_row::key_parts(key).ok()?;
+        self.catalog().table(&table)?.hold_deletes()
     }
 }
 
 #[async_trait]
 impl WriteStore for PostgresStore {
+    fn writes_at_once(&self) -> usize {
+        sql_apply::ROWS_AT_ONCE
+    }
+
     async fn apply(&self, writes: &[GuardedWrite<'_>]) -> Result<Vec<Outcome>> {
         self.writable()?;
         let (lease, catalog) = (self.pool.lease().await?, self.catalog());
         let is_replica = self.is_replica(&lease).await?;
-        let outcomes = Writer { client: &lease, catalog: &catalog, is_replica }.apply(writes).await?;
+        let outcomes = sql_apply::apply(&mut Writer { client: &lease, catalog: &catalog, is_replica }, writes).await?;
         lease.give_back();
         Ok(outcomes)
+    }
+
+    fn is_transactional(&self) -> bool {
+        true
     }
 
     async fn raise_counters(&self, counters: &[Counter]) -> Result<Vec<Counter>> {

@@ -3,12 +3,10 @@
 use std::collections::BTreeMap;
 
 use super::catalog::{Column, Reading, Table};
-use crate::digest;
-use crate::model::{Item, Key, Leaf, Value};
+use crate::model::{Item, Key, Value};
+use crate::store::sql::guard::RowTable;
+use crate::store::sql::row;
 use crate::store::{ErrorKind, Result, StoreError};
-
-/// Why the rows of some tables are left to a person.
-pub(super) const NO_KEY: &str = "the table has no primary key: rows can be compared but not told apart";
 
 /// An expression that gives exactly the output function's text, or NULL.
 ///
@@ -55,34 +53,57 @@ fn text_of(value: &Value) -> Option<Option<String>> {
     })
 }
 
-/// The texts of a row in column order, when `contents` holds exactly the columns of the table.
-pub(super) fn texts_of(table: &Table, contents: &Value) -> Option<Vec<Option<String>>> {
-    let entries = contents.as_map()?;
-    if entries.len() != table.columns.len() {
-        return None;
+impl RowTable for Table {
+    type KeyCell = String;
+    /// The text that the column's type reads; `None` is NULL.
+    type Cell = Option<String>;
+
+    fn name(&self) -> &str {
+        &self.name
     }
-    table.columns.iter().map(|column| text_of(entries.get(&column.name)?)).collect()
+
+    fn has_key(&self) -> bool {
+        !self.key.is_empty()
+    }
+
+    fn hold(&self) -> Option<String> {
+        None
+    }
+
+    fn key_cells(&self, columns: &BTreeMap<String, Value>) -> Option<Vec<String>> {
+        if columns.len() != self.key.len() {
+            return None;
+        }
+        self.key.iter().map(|key| text_of(columns.get(&self.columns[key.column].name)?)?).collect()
+    }
+
+    fn cells(&self, contents: &Value) -> Option<Vec<Option<String>>> {
+        let entries = contents.as_map()?;
+        if entries.len() != self.columns.len() {
+            return None;
+        }
+        self.columns.iter().map(|column| text_of(entries.get(&column.name)?)).collect()
+    }
+
+    fn is_generated(&self, at: usize) -> bool {
+        self.columns[at].is_generated()
+    }
+
+    fn is_only_inserted(&self, at: usize) -> bool {
+        self.columns[at].identity == "a"
+    }
 }
 
-/// The key's table and, where the table has one, the texts of its primary key in key order.
-pub(super) fn key_parts(key: &Key) -> Result<(String, BTreeMap<String, Value>)> {
-    let unfit = || StoreError::new(ErrorKind::Unfit, "a key is not one of a database row");
-    match digest::key_value(key).map_err(|_| unfit())? {
-        Value::List(parts) => match <[Value; 2]>::try_from(parts) {
-            Ok([Value::Text(table), Value::Map(columns)]) => Ok((table, columns)),
-            _ => Err(unfit()),
-        },
-        _ => Err(unfit()),
+/// The key of a row of which `text` tells the columns of the primary key, by their places in the table; `None` where it does
+/// not tell one, or tells something else than its type.
+pub(super) fn key_of_texts(table: &Table, text: impl Fn(usize) -> Option<Option<String>>) -> Option<Key> {
+    let mut columns = BTreeMap::new();
+    for key in &table.key {
+        let column = &table.columns[key.column];
+        columns.insert(column.name.clone(), value_of(column, text(key.column)?)?);
     }
-}
-
-/// The texts of a primary key in key order, when `columns` holds exactly those columns.
-pub(super) fn key_texts(table: &Table, columns: &BTreeMap<String, Value>) -> Option<Vec<String>> {
-    if columns.len() != table.key.len() {
-        return None;
-    }
-    let texts = table.key.iter().map(|key| text_of(columns.get(&table.columns[key.column].name)?)?);
-    texts.collect()
+    let names = table.key.iter().map(|key| &table.columns[key.column].name);
+    Some(row::row_key(&table.name, names, &Value::Map(columns)))
 }
 
 /// One row, read: its columns as values in table order, and the size of their text.
@@ -106,90 +127,16 @@ impl ReadRow {
     }
 
     fn key(&self, table: &Table) -> Key {
-        let part = |name: &String| (name.clone(), self.contents.get(name).cloned().unwrap_or(Value::Null));
-        let columns = table.key.iter().map(|key| part(&table.columns[key.column].name)).collect();
-        digest::key_of(&Value::List(vec![Value::text(&table.name), Value::Map(columns)]))
-    }
-
-    /// The leaf of a row that has a primary key.
-    pub(super) fn leaf(&self, table: &Table) -> Leaf {
-        Leaf { key: self.key(table), digest: digest::item_digest(&self.contents), size: self.size, modified_at: None }
+        row::row_key(&table.name, table.key.iter().map(|key| &table.columns[key.column].name), &self.contents)
     }
 
     /// The item of a row that has a primary key.
     pub(super) fn item(self, table: &Table) -> Item {
-        let key = self.key(table);
-        item(key, self.contents, self.size, None)
+        row::item(self.key(table), self.contents, self.size, None)
     }
 
     /// The item of `count` equal rows of a table without a primary key.
     pub(super) fn repeated(self, table: &Table, count: i64) -> Item {
-        let row_digest = digest::item_digest(&self.contents);
-        let row = Value::map([("row", Value::Bytes(row_digest.as_bytes().to_vec()))]);
-        let key = digest::key_of(&Value::List(vec![Value::text(&table.name), row]));
-        let contents = Value::map([("row", self.contents), ("count", Value::Number(count.into()))]);
-        item(key, contents, self.size.saturating_mul(count.unsigned_abs()), Some(NO_KEY.into()))
-    }
-}
-
-fn item(key: Key, contents: Value, size: u64, hold: Option<String>) -> Item {
-    Item {
-        key,
-        digest: digest::item_digest(&contents),
-        evidence: Vec::new(),
-        contents,
-        size,
-        modified_at: None,
-        expires_at: None,
-        hold,
-    }
-}
-
-/// Splits one line of COPY's text format; `None` where it is not UTF-8 or ends inside an escape.
-pub(super) fn copy_fields(line: &[u8]) -> Option<Vec<Option<String>>> {
-    let line = line.strip_suffix(b"\n").unwrap_or(line);
-    line.split(|&byte| byte == b'\t').map(copy_field).collect()
-}
-
-fn copy_field(field: &[u8]) -> Option<Option<String>> {
-    if field == b"\\N" {
-        return Some(None);
-    }
-    if !field.contains(&b'\\') {
-        return String::from_utf8(field.to_vec()).ok().map(Some);
-    }
-    let mut bytes = Vec::with_capacity(field.len());
-    let mut rest = field.iter();
-    while let Some(&byte) = rest.next() {
-        bytes.push(match byte {
-            b'\\' => match *rest.next()? {
-                b'b' => 8,
-                b't' => b'\t',
-                b'n' => b'\n',
-                b'v' => 11,
-                b'f' => 12,
-                b'r' => b'\r',
-                b'\\' => b'\\',
-                // The server writes no other escape.
-                _ => return None,
-            },
-            plain => plain,
-        });
-    }
-    String::from_utf8(bytes).ok().map(Some)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn copy_lines_are_read_back() {
-        let fields = copy_fields(b"a\\tb\t\\N\t\\\\N\t\tx\\n\\r\\\\\\b\\f\\v\n").expect("a line");
-        let texts: Vec<Option<&str>> = fields.iter().map(Option::as_deref).collect();
-        assert_eq!(texts, [Some("a\tb"), None, Some("\\N"), Some(""), Some("x\n\r\\\u{8}\u{c}\u{b}")]);
-        assert_eq!(copy_fields(b"\xff\n"), None);
-        assert_eq!(copy_fields(b"a\\\n"), None);
-        assert_eq!(copy_fields(b"a\\q\n"), None);
+        row::repeated(&table.name, self.contents, self.size, count)
     }
 }

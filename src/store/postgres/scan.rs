@@ -1,21 +1,25 @@
 //! One reading of all tables in one snapshot that several connections share.
 
-use std::collections::VecDeque;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use futures_util::{StreamExt, stream};
-use tokio_postgres::{Client, CopyOutStream};
+use futures_util::StreamExt;
+use tokio_postgres::binary_copy::BinaryCopyOutStream;
+use tokio_postgres::types::Type;
+use tokio_postgres::{Client, CopyOutStream, Error};
 
+use super::canonical::Encoder;
 use super::catalog::{Catalog, Table};
-use super::pool::{Lease, Pool};
+use super::copy::Fields;
+use super::hashed::Hashes;
+use super::mapping::{self, Covered};
 use super::row::{self, ReadRow};
-use super::{catalog, fault, names};
+use super::{Pool, catalog, fault, hashed, names};
 use crate::model::{Item, Leaf};
+use crate::profile::DigestProfile;
+use crate::store::sql::pool::Opens;
+use crate::store::sql::reading::{self, Taker};
 use crate::store::{ErrorKind, LeafStream, Result, Scan, StoreError};
-
-/// Leaves in one batch.
-const BATCH: usize = 2_000;
 
 /// Pages below which a table is not split.
 const PART_PAGES_MIN: u64 = 64;
@@ -32,44 +36,57 @@ struct Part {
 
 /// A reading of all covered tables in one snapshot.
 pub(super) struct PostgresScan {
-    pool: Arc<Pool>,
-    snapshot: String,
+    of: Snapshot,
     partitions: Vec<Vec<Part>>,
     rows: u64,
     /// Keeps the snapshot and the tables' locks; never used again.
     _holder: Client,
 }
 
+/// What every connection of a reading shares.
+#[derive(Clone)]
+struct Snapshot {
+    pool: Arc<Pool>,
+    name: Arc<str>,
+    digest: DigestProfile,
+}
+
 /// Locks the tables against changes of shape, takes a snapshot, and divides the pages.
 pub(super) async fn begin(
     pool: &Arc<Pool>,
-    patterns: &[String],
+    covered: &Covered,
+    digest: DigestProfile,
     wanted: usize,
 ) -> Result<(Arc<Catalog>, PostgresScan)> {
     let holder = pool.target.open().await?;
+    if digest == DigestProfile::Server {
+        hashed::require_version(&holder).await?;
+    }
     for _ in 0..SETTLE_ATTEMPTS_MAX {
-        let before = catalog::load(&holder, patterns).await?;
+        let before = catalog::load(&holder, covered).await?;
         if before.tables.is_empty() {
-            let what = format!("no table of {} matches {}", pool.target.place, patterns.join(", "));
+            let what = format!("no table of {} matches {}", pool.target.place, covered.patterns.join(", "));
             return Err(StoreError::new(ErrorKind::Missing, what));
         }
         let locks: String =
-            before.tables.iter().map(|table| format!("LOCK TABLE {} IN ACCESS SHARE MODE;", table.from())).collect();
+            before.tables.iter().map(|table| format!("LOCK TABLE {} IN ACCESS SHARE MODE;", table.own())).collect();
         let begin =
             format!("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL statement_timeout = 0; {locks}");
         let failed = |error| fault::store_error("cannot lock the tables for reading", &error);
         holder.batch_execute(&begin).await.map_err(failed)?;
-        let catalog = catalog::load(&holder, patterns).await?;
+        let catalog = catalog::load_within(&holder, covered, &before).await?;
         if !catalog.is_same_shape(&before) {
             let failed = |error| fault::store_error("cannot end a transaction", &error);
             holder.batch_execute("ROLLBACK").await.map_err(failed)?;
             continue;
         }
+        mapping::require_unique(&holder, &catalog).await?;
         let failed = |error| fault::store_error("cannot export a snapshot", &error);
         let row = holder.query_typed_one("SELECT pg_export_snapshot()", &[]).await.map_err(failed)?;
         let rows = catalog.tables.iter().map(|table| table.rows).sum();
         let partitions = divide(&catalog, wanted);
-        let scan = PostgresScan { pool: pool.clone(), snapshot: row.get(0), partitions, rows, _holder: holder };
+        let of = Snapshot { pool: pool.clone(), name: row.get::<_, &str>(0).into(), digest };
+        let scan = PostgresScan { of, partitions, rows, _holder: holder };
         return Ok((Arc::new(catalog), scan));
     }
     Err(StoreError::new(ErrorKind::Unfit, "the tables are being altered; try again when that is over"))
@@ -119,17 +136,16 @@ impl Part {
         format!("COPY (SELECT {} FROM {} AS r{filter}) TO STDOUT", columns.join(", "), table.from())
     }
 
-    fn leaf(&self, line: &[u8]) -> Result<Leaf> {
+    fn leaf(&self, encoder: &mut Encoder, line: &[u8]) -> Result<Leaf> {
         if self.table.key.is_empty() {
             return Ok(repeated_item(&self.table, line)?.leaf());
         }
-        let texts = row::copy_fields(line).ok_or_else(|| unreadable(&self.table))?;
-        Ok(ReadRow::new(&self.table, texts)?.leaf(&self.table))
+        encoder.leaf(&self.table, line).ok_or_else(|| unreadable(&self.table))
     }
 }
 
 fn unreadable(table: &Table) -> StoreError {
-    StoreError::new(ErrorKind::Unreadable, format!("a row of {} is not UTF-8 text", table.name))
+    StoreError::new(ErrorKind::Unreadable, format!("a row of {} cannot be understood as UTF-8 text", table.name))
 }
 
 /// COPY of the distinct rows of a table without a primary key, each with its count in the last field.
@@ -145,7 +161,7 @@ pub(super) fn grouped_sql(table: &Table) -> String {
 
 /// One line of [`grouped_sql`] as an item.
 pub(super) fn repeated_item(table: &Table, line: &[u8]) -> Result<Item> {
-    let mut texts = row::copy_fields(line).ok_or_else(|| unreadable(table))?;
+    let mut texts = Fields::default().texts(line).ok_or_else(|| unreadable(table))?;
     let count = texts.pop().flatten().and_then(|text| text.parse().ok()).ok_or_else(|| unreadable(table))?;
     Ok(ReadRow::new(table, texts)?.repeated(table, count))
 }
@@ -157,19 +173,8 @@ impl Scan for PostgresScan {
 
     fn leaves(&self, partition: usize) -> LeafStream<'_> {
         let parts = self.partitions.get(partition).cloned().unwrap_or_default();
-        let reader = Reader { scan: self, parts: parts.into(), lease: None, open: None };
-        stream::try_unfold(Some(reader), |reader| async {
-            let Some(mut reader) = reader else { return Ok(None) };
-            let batch = reader.batch().await?;
-            Ok(match batch.is_empty() {
-                true => {
-                    reader.end().await?;
-                    None
-                }
-                false => Some((batch, Some(reader))),
-            })
-        })
-        .boxed()
+        let of = self.of.clone();
+        reading::in_a_task(async move |taker| of.read(&parts, &taker).await)
     }
 
     fn estimate(&self) -> Option<u64> {
@@ -177,60 +182,75 @@ impl Scan for PostgresScan {
     }
 }
 
-struct Reader<'a> {
-    scan: &'a PostgresScan,
-    parts: VecDeque<Part>,
-    lease: Option<Lease>,
-    open: Option<(Part, Pin<Box<CopyOutStream>>)>,
+/// Rows as they come.
+enum Rows {
+    /// Whole, one a line.
+    Lines(Encoder, Pin<Box<CopyOutStream>>),
+    /// Keys and hashes of many rows in one message.
+    Hashes(Hashes, Pin<Box<BinaryCopyOutStream>>),
 }
 
-impl Reader<'_> {
-    /// The next leaves; empty at the end.
-    async fn batch(&mut self) -> Result<Vec<Leaf>> {
-        let mut leaves = Vec::new();
-        while leaves.len() < BATCH {
-            if self.open.is_none() && !self.next_part().await? {
-                break;
-            }
-            let Some((part, copy)) = &mut self.open else { break };
-            match copy.next().await {
-                Some(Ok(line)) => leaves.push(part.leaf(&line)?),
-                Some(Err(error)) => return Err(reading(&part.table, &error)),
-                None => self.open = None,
-            }
+impl Rows {
+    async fn open(client: &Client, part: &Part, digest: DigestProfile) -> std::result::Result<Rows, Error> {
+        // Rows without a key go by their contents, which must be here for that.
+        if digest == DigestProfile::Stream || part.table.key.is_empty() {
+            let copy = client.copy_out(&part.sql()).await?;
+            return Ok(Rows::Lines(Encoder::new(&part.table), Box::pin(copy)));
         }
-        Ok(leaves)
+        let (from, to) = part.pages.unwrap_or((0, None));
+        let copy = client.copy_out(&hashed::copy_sql(&part.table, from, to)).await?;
+        let copy = Box::pin(BinaryCopyOutStream::new(copy, &[Type::BYTEA]));
+        Ok(Rows::Hashes(Hashes::of(&part.table), copy))
     }
 
-    async fn next_part(&mut self) -> Result<bool> {
-        let Some(part) = self.parts.pop_front() else { return Ok(false) };
-        if self.lease.is_none() {
-            let lease = self.scan.pool.lease().await?;
-            let begin = format!(
-                "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET TRANSACTION SNAPSHOT '{}';
-                 SET LOCAL statement_timeout = 0",
-                self.scan.snapshot
-            );
-            let failed = |error| fault::store_error("cannot join the snapshot of this reading", &error);
-            lease.batch_execute(&begin).await.map_err(failed)?;
-            self.lease = Some(lease);
+    /// Adds the leaves of the next message; `false` at the end.
+    async fn next(&mut self, part: &Part, leaves: &mut Vec<Leaf>) -> Result<bool> {
+        match self {
+            Rows::Lines(encoder, copy) => match copy.next().await.transpose() {
+                Ok(Some(line)) => leaves.push(part.leaf(encoder, &line)?),
+                Ok(None) => return Ok(false),
+                Err(error) => return Err(cut(&part.table, &error)),
+            },
+            Rows::Hashes(hashes, copy) => {
+                let message = copy.next().await.transpose().map_err(|error| cut(&part.table, &error))?;
+                let Some(message) = message else { return Ok(false) };
+                let rows: Option<&[u8]> = message.try_get(0).map_err(|error| cut(&part.table, &error))?;
+                leaves.extend(hashes.leaves(&part.table, rows.unwrap_or_default())?);
+            }
         }
-        let lease = self.lease.as_ref().expect("it was just taken");
-        let copy = lease.copy_out(&part.sql()).await.map_err(|error| reading(&part.table, &error))?;
-        self.open = Some((part, Box::pin(copy)));
         Ok(true)
     }
+}
 
-    async fn end(self) -> Result<()> {
-        if let Some(lease) = self.lease {
-            let failed = |error| fault::store_error("cannot end the reading", &error);
-            lease.batch_execute("COMMIT").await.map_err(failed)?;
-            lease.give_back();
+impl Snapshot {
+    /// Reads parts of tables over a connection of their own.
+    async fn read(&self, parts: &[Part], taker: &Taker) -> Result<()> {
+        if parts.is_empty() {
+            return Ok(());
         }
+        let lease = self.pool.lease().await?;
+        let begin = format!(
+            "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET TRANSACTION SNAPSHOT '{}';
+             SET LOCAL statement_timeout = 0",
+            self.name
+        );
+        let failed = |error| fault::store_error("cannot join the snapshot of this reading", &error);
+        lease.batch_execute(&begin).await.map_err(failed)?;
+        let mut leaves = Vec::new();
+        for part in parts {
+            let mut rows = Rows::open(&lease, part, self.digest).await.map_err(|error| cut(&part.table, &error))?;
+            while rows.next(part, &mut leaves).await? {
+                taker.take(&mut leaves).await?;
+            }
+        }
+        taker.take_all(&mut leaves).await?;
+        let failed = |error| fault::store_error("cannot end the reading", &error);
+        lease.batch_execute("COMMIT").await.map_err(failed)?;
+        lease.give_back();
         Ok(())
     }
 }
 
-fn reading(table: &Table, error: &tokio_postgres::Error) -> StoreError {
-    fault::store_error(format!("cannot read {}", table.name), error)
+fn cut(table: &Table, error: &tokio_postgres::Error) -> StoreError {
+    fault::store_error(format!("cannot read {}", table.words()), error)
 }

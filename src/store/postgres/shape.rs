@@ -33,9 +33,16 @@ pub(super) async fn shape(client: &Client, catalog: &Catalog) -> Result<Shape> {
     for table in &catalog.tables {
         shape.binding.insert(format!("{WHOLE}{}", table.name), "there".into());
         let key: Vec<&str> = table.key.iter().map(|key| table.columns[key.column].name.as_str()).collect();
-        let key = if key.is_empty() { "none".into() } else { key.join(", ") };
+        let key = match table.view.as_ref().and_then(|view| view.other_key.clone()) {
+            Some(other) => other,
+            None if key.is_empty() => "none".into(),
+            None => key.join(", "),
+        };
         shape.binding.insert(format!("{} primary key", table.name), key);
         table.columns.iter().for_each(|column| add_column(&mut shape, table, column));
+        for column in table.view.iter().flat_map(|view| &view.left) {
+            add_left(&mut shape, table, column);
+        }
     }
     for key in &catalog.foreign_keys {
         shape.advisory.insert(format!("{} foreign key {}", key.child_name, key.name), reference_words(key));
@@ -50,8 +57,16 @@ pub(super) async fn shape(client: &Client, catalog: &Catalog) -> Result<Shape> {
     Ok(shape)
 }
 
-fn add_column(shape: &mut Shape, table: &Table, column: &Column) {
+/// A column of dr that the mapping of its table does not name; where it goes by the name of a column that is another on dr, it is
+/// told apart from that.
+fn add_left(shape: &mut Shape, table: &Table, column: &Column) {
     let part = format!("{}.{}", table.name, column.name);
+    let is_taken = table.columns.iter().any(|mapped| mapped.name == column.name);
+    let part = if is_taken { format!("{part} as dr has it") } else { part };
+    shape.binding.insert(part, type_words(column));
+}
+
+fn type_words(column: &Column) -> String {
     let null = if column.not_null { "not null" } else { "nullable" };
     let mut words = format!("{} {null}", column.type_name);
     if column.is_generated() {
@@ -60,7 +75,12 @@ fn add_column(shape: &mut Shape, table: &Table, column: &Column) {
     if let Some(labels) = &column.labels {
         words = format!("{words} enum({labels})");
     }
-    shape.binding.insert(part.clone(), words);
+    words
+}
+
+fn add_column(shape: &mut Shape, table: &Table, column: &Column) {
+    let part = format!("{}.{}", table.name, column.name);
+    shape.binding.insert(part.clone(), type_words(column));
     if let Some(collation) = &column.collation {
         shape.binding.insert(format!("{part} collation"), collation.clone());
     }

@@ -38,7 +38,8 @@ impl Archived<'_> {
         Some(format!("its body is archived ({class}); restore it: {}", self.command(is_glacier)))
     }
 
-    fn command(&self, is_glacier: bool) -> String {
+    /// The command that restores it; `is_glacier` where its class is one of those that are restored for some days.
+    pub fn command(&self, is_glacier: bool) -> String {
         // Intelligent-Tiering takes no number of days: the object itself moves back.
         let tier = "GlacierJobParameters={Tier=Standard}";
         let request = if is_glacier { format!("Days={RESTORED_DAYS},{tier}") } else { tier.to_owned() };

@@ -1,7 +1,7 @@
 //! Which bucket this is, its shape, and what an operator should know of it.
 
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
-use aws_sdk_s3::types::{BucketVersioningStatus, ObjectLockEnabled};
+use aws_sdk_s3::types::{BucketVersioningStatus, ObjectLockConfiguration, ObjectLockEnabled};
 
 use super::{HttpResponse, S3Store, s3_error, status};
 use crate::model::{Identity, Side, StoreKind};
@@ -12,7 +12,7 @@ use crate::store::{ErrorKind, Finding, Level, Result, Shape, StoreError};
 const BUCKET_PAGES_MAX: usize = 20;
 
 /// What a comparison of buckets does not look at.
-pub(super) fn not_checked(is_past: bool) -> Vec<String> {
+pub(super) fn not_checked(is_past: bool, only_bodies: bool) -> Vec<String> {
     let mut words: Vec<String> = [
         "noncurrent versions and delete markers",
         "object ACLs and owners, which are carried along with what is written where the bucket keeps them",
@@ -24,6 +24,14 @@ pub(super) fn not_checked(is_past: bool) -> Vec<String> {
     ]
     .map(str::to_owned)
     .to_vec();
+    if only_bodies {
+        let unlisted = "headers, user metadata, tags and storage class of objects that both sides list with the same size \
+                        and ETag (compare = \"bodies\")";
+        words.push(unlisted.into());
+        let beside = "a change of headers, user metadata, tags or storage class alone of an object that dr deleted, or that \
+                      dr gave another body and no other change (compare = \"bodies\")";
+        words.push(beside.into());
+    }
     if is_past {
         words.push("past tags: a past version is read with the tags it has now".into());
         words.push("writes within the second of the base instant, and uploads in parts under way at it".into());
@@ -47,6 +55,18 @@ where
         Err(error) if status(&error) == Some(404) && error.code() != Some("NoSuchBucket") => Setting::Unset,
         Err(error) => Setting::Unknown(s3_error(what, error)),
     }
+}
+
+/// A bucket's default retention in words, where it has one: `COMPLIANCE for 30 days`.
+fn default_retention(config: &ObjectLockConfiguration) -> Option<String> {
+    let default = config.rule()?.default_retention()?;
+    let mode = default.mode()?.as_str();
+    let span = match (default.days(), default.years()) {
+        (Some(days), _) => format!("{days} days"),
+        (None, Some(years)) => format!("{years} years"),
+        (None, None) => return None,
+    };
+    Some(format!("{mode} for {span}"))
 }
 
 impl S3Store {
@@ -148,8 +168,13 @@ impl S3Store {
         let reply = self.client.get_object_lock_configuration().bucket(&self.bucket).send().await;
         match setting("cannot ask for object lock", reply) {
             Setting::Set(reply) => {
-                let enabled = reply.object_lock_configuration().and_then(|config| config.object_lock_enabled());
-                if enabled == Some(&ObjectLockEnabled::Enabled) { "on".into() } else { "off".into() }
+                let config = reply.object_lock_configuration();
+                let enabled = config.and_then(|config| config.object_lock_enabled());
+                match config.and_then(default_retention) {
+                    _ if enabled != Some(&ObjectLockEnabled::Enabled) => "off".into(),
+                    Some(default) => format!("on, {default} by default"),
+                    None => "on".into(),
+                }
             }
             Setting::Unset => "off".into(),
             Setting::Unknown(_) => "unknown".into(),

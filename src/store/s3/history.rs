@@ -11,10 +11,11 @@ use aws_sdk_s3::types::EncodingType;
 use futures_util::stream::BoxStream;
 use futures_util::{StreamExt, TryStreamExt, stream};
 
+use super::listed::Listed;
 use super::listing::{PAGE, Place};
 use super::object::bare_etag;
 use super::read::timestamp;
-use super::{S3Store, s3_error};
+use super::{Leaves, S3Store, s3_error};
 use crate::model::{Key, Timestamp};
 use crate::store::{ErrorKind, Result, StoreError};
 
@@ -30,6 +31,15 @@ pub(super) struct Past {
     pub since: Timestamp,
     /// The ETag and the size of a version, as they are listed.
     pub body: (String, u64),
+}
+
+impl Past {
+    /// The version as a listing of current objects would name it.
+    pub fn place(self, full_key: String) -> Place {
+        let (etag, size) = self.body;
+        let listed = Listed { etag, size, storage_class: "STANDARD".into(), modified_at: Some(self.since) };
+        Place { full_key, otherwise: None, version_id: Some(self.version_id), listed: Some(listed) }
+    }
 }
 
 /// What one key's history says of an instant.
@@ -96,13 +106,16 @@ impl S3Store {
     }
 
     async fn place_of(&self, full_key: String, history: Vec<Past>, instant: Timestamp) -> Result<Option<Place>> {
+        let listed = if matches!(self.leaves, Leaves::Bodies) { history.clone() } else { Vec::new() };
         let mut then = state_at(history, instant);
         if then == Then::Unordered {
             then = state_in_order(&self.history(&full_key, 1).await?, instant);
         }
         match then {
             Then::Present(version) => {
-                Ok(Some(Place { full_key, otherwise: None, version_id: Some(version), listed: None }))
+                let place = Place { full_key, otherwise: None, version_id: Some(version.clone()), listed: None };
+                let past = listed.into_iter().find(|past| past.version_id == version);
+                Ok(Some(past.map(|past| past.place(place.full_key.clone())).unwrap_or(place)))
             }
             Then::Absent => Ok(None),
             Then::Unordered | Then::Lost => {

@@ -14,7 +14,7 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 
 use super::history::{Past, Then, is_unordered, newest_first, state_in_order};
 use super::listing::{PAGE, Place};
-use super::{READS_AT_ONCE, S3Store, check};
+use super::{Leaves, READS_AT_ONCE, S3Store, check};
 use crate::model::{Digest, Identity, Item, Key, Leaf, StoreId, StoreKind, Timestamp};
 use crate::store::{
     BodySource, BodyStream, Depth, ErrorKind, Finding, LeafStream, ReadStore, Result, Scan, Shape, StoreError,
@@ -85,11 +85,18 @@ impl S3Lineage {
     async fn leaf(&self, histories: Histories) -> Result<Option<Leaf>> {
         let name = histories.name.clone();
         let key = self.primary.key_named(&name);
+        let listed = if matches!(self.primary.leaves, Leaves::Bodies) { histories.primary.clone() } else { Vec::new() };
         match self.common(histories).await? {
             Common::Nothing => Ok(None),
             Common::Version(version) => {
-                let place = self.place(&name, version);
-                Ok(self.primary.read_listed(place).await?.map(|item| item.leaf()))
+                let full_key = format!("{}{name}", self.primary.prefix);
+                match listed.into_iter().find(|past| past.version_id == version) {
+                    Some(past) => Ok(self.primary.listed_leaves(vec![past.place(full_key)]).await?.pop()),
+                    None => {
+                        let place = Place { full_key, otherwise: None, version_id: Some(version), listed: None };
+                        Ok(self.primary.read_listed(place).await?.pop().map(|item| item.leaf()))
+                    }
+                }
             }
             Common::Unknown => Ok(Some(unknown(key))),
         }
@@ -99,11 +106,6 @@ impl S3Lineage {
         let Histories { name, primary, dr } = histories;
         let (primary, dr) = (in_order(&self.primary, &name, primary).await?, in_order(&self.dr, &name, dr).await?);
         Ok(common(&primary, &dr, self.disaster_at))
-    }
-
-    fn place(&self, name: &str, version: String) -> Place {
-        let full_key = format!("{}{name}", self.primary.prefix);
-        Place { full_key, otherwise: None, version_id: Some(version), listed: None }
     }
 
     async fn read(&self, key: &Key, depth: Depth) -> Result<Option<Item>> {
@@ -263,7 +265,15 @@ impl ReadStore for S3Lineage {
     }
 
     fn not_checked(&self) -> Vec<String> {
-        check::not_checked(true)
+        check::not_checked(true, matches!(self.primary.leaves, Leaves::Bodies))
+    }
+
+    fn replication<'i>(&self, item: &'i Item) -> Option<&'i str> {
+        self.primary.replication(item)
+    }
+
+    fn leaves_from(&self) -> Option<&'static str> {
+        self.primary.leaves_from()
     }
 
     async fn begin_scan(&self, _partitions: usize) -> Result<Box<dyn Scan + '_>> {

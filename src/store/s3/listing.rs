@@ -5,11 +5,10 @@ use futures_util::stream::BoxStream;
 use futures_util::{StreamExt, stream};
 use percent_encoding::percent_decode_str;
 
-use super::object::bare_etag;
+use super::listed::Listed;
+use super::page::{ListedObject, ListingInterceptor, ObjectSlot};
 use super::read::timestamp;
 use super::{S3Store, s3_error};
-use crate::digest::item_digest;
-use crate::model::{Digest, Timestamp, Value};
 use crate::store::{ErrorKind, Result, StoreError};
 
 /// Keys of one listing page.
@@ -26,27 +25,6 @@ pub(super) struct Place {
     pub version_id: Option<String>,
     /// What was told of it along with its name.
     pub listed: Option<Listed>,
-}
-
-/// What a listing or an inventory tells of an object.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Listed {
-    pub etag: String,
-    pub size: u64,
-    pub storage_class: String,
-    pub modified_at: Option<Timestamp>,
-}
-
-impl Listed {
-    /// The digest of what is told: enough to see most changes, and never a proof of the contents.
-    pub fn digest(&self) -> Digest {
-        item_digest(&Value::map([
-            ("listed", Value::text("without proof")),
-            ("etag", Value::text(bare_etag(&self.etag))),
-            ("size", Value::text(self.size.to_string())),
-            ("storage_class", Value::text(&self.storage_class)),
-        ]))
-    }
 }
 
 /// Which keys a listing is about.
@@ -84,9 +62,15 @@ impl S3Store {
         let request = request.prefix(&asked.prefix).set_delimiter(asked.delimiter.map(str::to_owned));
         let request = request.set_start_after(asked.after.clone()).max_keys(size).encoding_type(EncodingType::Url);
         let what = || format!("cannot list bucket {}", self.bucket);
+        let slot = ObjectSlot::default();
+        let request = request.customize().interceptor(ListingInterceptor(slot.clone()));
         let reply = request.send().await.map_err(|error| s3_error(what(), error))?;
         let is_encoded = reply.encoding_type() == Some(&EncodingType::Url);
-        let places = reply.contents().iter().map(|object| self.place(object, is_encoded));
+        let objects = slot.take().map_or_else(
+            || reply.contents().iter().map(listed_object).collect(),
+            |read| read.into_iter().map(Some).collect::<Vec<_>>(),
+        );
+        let places = objects.into_iter().map(|object| self.place(object, is_encoded));
         let prefixes = reply.common_prefixes().iter().map(|common| {
             // A prefix is only a way to divide the work: its other reading is listed as well.
             let (prefix, otherwise) = self.listed_key(common.prefix(), is_encoded)?;
@@ -117,26 +101,41 @@ impl S3Store {
         .boxed()
     }
 
-    fn place(&self, object: &Object, is_encoded: bool) -> Result<Place> {
-        let (full_key, otherwise) = self.listed_key(object.key(), is_encoded)?;
-        let listed = Listed {
-            etag: object.e_tag().unwrap_or_default().to_owned(),
-            size: object.size().and_then(|size| u64::try_from(size).ok()).unwrap_or_default(),
-            storage_class: object.storage_class().map_or("STANDARD", |class| class.as_str()).to_owned(),
-            modified_at: object.last_modified().and_then(timestamp),
-        };
+    fn place(&self, object: Option<ListedObject>, is_encoded: bool) -> Result<Place> {
+        let ListedObject { listed_key, listed } = object.ok_or_else(|| self.unreadable_key())?;
+        // Nearly every key is spelled as it is.
+        let is_spelled = is_encoded && listed_key.contains(['%', '+']);
+        let (full_key, otherwise) =
+            if is_spelled { self.listed_key(Some(&listed_key), true)? } else { (listed_key, None) };
         Ok(Place { full_key, otherwise, version_id: None, listed: Some(listed) })
     }
 
     /// A listed key decoded, and its other reading where there is one.
     pub(super) fn listed_key(&self, listed: Option<&str>, is_encoded: bool) -> Result<(String, Option<String>)> {
-        let unreadable = || {
-            let what = format!("a key listed in bucket {} cannot be read", self.bucket);
-            StoreError::new(ErrorKind::Unreadable, what)
-        };
-        let listed = listed.ok_or_else(unreadable)?;
-        if is_encoded { decoded(listed).ok_or_else(unreadable) } else { Ok((listed.to_owned(), None)) }
+        let listed = listed.ok_or_else(|| self.unreadable_key())?;
+        if !is_encoded {
+            return Ok((listed.to_owned(), None));
+        }
+        let (key, otherwise) = decoded(listed).ok_or_else(|| self.unreadable_key())?;
+        // S3 itself writes `+` for a space and for nothing else.
+        Ok((key, otherwise.filter(|_| !self.is_aws())))
     }
+
+    fn unreadable_key(&self) -> StoreError {
+        let what = format!("a key listed in bucket {} cannot be read", self.bucket);
+        StoreError::new(ErrorKind::Unreadable, what)
+    }
+}
+
+/// An object as the SDK read it of a page; `None` where it has no key.
+fn listed_object(object: &Object) -> Option<ListedObject> {
+    let listed = Listed {
+        etag: object.e_tag().unwrap_or_default().to_owned(),
+        size: object.size().and_then(|size| u64::try_from(size).ok()).unwrap_or_default(),
+        storage_class: object.storage_class().map_or("STANDARD".into(), |class| class.as_str().to_owned().into()),
+        modified_at: object.last_modified().and_then(timestamp),
+    };
+    Some(ListedObject { listed_key: object.key()?.to_owned(), listed })
 }
 
 /// Decodes a key as S3 encodes it in a listing: percent signs, and `+` for a space.

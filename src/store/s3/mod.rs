@@ -12,13 +12,16 @@ mod archive;
 mod body;
 mod carried;
 mod check;
+mod cold;
 mod copy;
 mod hash;
 mod history;
 mod inventory;
 mod lineage;
+mod listed;
 mod listing;
 mod object;
+mod page;
 mod parts;
 mod portions;
 mod read;
@@ -42,8 +45,9 @@ use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 use futures_util::{StreamExt, TryStreamExt, stream};
 use tokio::sync::{OnceCell, Semaphore};
 
+pub use cold::archived_findings;
 pub use lineage::S3Lineage;
-pub use object::{kept_evidence, object_digest, replication_of};
+pub use object::{kept_evidence, object_digest};
 pub use saved::SavedBodies;
 
 use self::portions::Portion;
@@ -52,9 +56,9 @@ use super::{
     BodySource, BodyStream, Depth, ErrorKind, Finding, GuardedWrite, LeafStream, Outcome, ReadStore, Result, Scan,
     Shape, StoreError, WriteStore,
 };
-use crate::digest::{key_of, key_value};
+use crate::digest::{frame, key_value};
 use crate::model::{Clock, Identity, Item, Key, Side, StoreId, StoreKind, Timestamp, Value};
-use crate::profile::{BucketProfile, ObjectLockProfile, SideProfile};
+use crate::profile::{BucketProfile, CompareProfile, ObjectLockProfile, SideProfile};
 
 /// Objects asked about at the same time.
 const READS_AT_ONCE: usize = 32;
@@ -103,6 +107,8 @@ pub struct S3Store {
 enum Leaves {
     /// What is proved of every object, each asked about by itself.
     Proved,
+    /// Bodies by size and ETag, as a listing tells them.
+    Bodies,
     /// What a listing tells: a forecast.
     Listed,
     /// What an inventory report tells: a forecast as of its date.
@@ -166,6 +172,15 @@ impl S3Store {
         self
     }
 
+    /// The same store, told what is compared of objects.
+    pub fn comparing(mut self, compare: CompareProfile) -> S3Store {
+        self.leaves = match compare {
+            CompareProfile::Everything => Leaves::Proved,
+            CompareProfile::Bodies => Leaves::Bodies,
+        };
+        self
+    }
+
     /// The same store for a forecast: its leaves are made of what the report at `inventory`, or else a listing, tells.
     ///
     /// # Errors
@@ -205,7 +220,17 @@ impl S3Store {
 
     /// The key of a name without prefix.
     fn key_named(&self, name: &str) -> Key {
-        key_of(&Value::map([("key", Value::text(name))]))
+        let mut key = Vec::with_capacity(4 * frame::HEAD_BYTES + name.len());
+        let map = frame::open(&mut key, frame::MAP);
+        frame::put(&mut key, frame::TEXT, b"key");
+        frame::put(&mut key, frame::TEXT, name.as_bytes());
+        map.close(&mut key);
+        Key::from_canonical(key)
+    }
+
+    /// Whether this is S3 itself, not another server that speaks as it does.
+    fn is_aws(&self) -> bool {
+        endpoint(&self.reached, "s3").is_none()
     }
 
     /// Whether S3 can hold an object of this name; a key that is legal under one prefix may not be under another.
@@ -289,11 +314,12 @@ impl Scan for BucketScan<'_> {
             Source::Inventory(inventory) => inventory.places(store, partition),
         };
         if !matches!(store.leaves, Leaves::Proved) {
-            return places.map(move |page| page?.into_iter().map(|place| store.listed_leaf(place)).collect()).boxed();
+            return places.and_then(move |page| store.listed_leaves(page)).boxed();
         }
         let places = places.map_ok(|page| stream::iter(page.into_iter().map(Ok))).try_flatten();
         let items = places.map_ok(move |place| store.read_listed(place)).try_buffer_unordered(SCAN_READS_AT_ONCE);
-        let leaves = items.try_filter_map(|item| std::future::ready(Ok(item.map(|item| item.leaf()))));
+        let items = items.map_ok(|items| stream::iter(items.into_iter().map(Ok))).try_flatten();
+        let leaves = items.map_ok(|item: Item| item.leaf());
         leaves.try_ready_chunks(1000).map_err(|stopped| stopped.1).boxed()
     }
 
@@ -338,7 +364,7 @@ impl ReadStore for S3Store {
     fn forecast(&self) -> Option<String> {
         let bucket = &self.bucket;
         match &self.leaves {
-            Leaves::Proved => None,
+            Leaves::Proved | Leaves::Bodies => None,
             Leaves::Listed => Some(format!("bucket {bucket} by what its listing tells")),
             Leaves::Inventory(inventory) => {
                 Some(format!("bucket {bucket} as of its inventory of {}", inventory.as_of()))
@@ -347,7 +373,23 @@ impl ReadStore for S3Store {
     }
 
     fn not_checked(&self) -> Vec<String> {
-        check::not_checked(self.as_of.is_some())
+        check::not_checked(self.as_of.is_some(), matches!(self.leaves, Leaves::Bodies))
+    }
+
+    fn replication<'i>(&self, item: &'i Item) -> Option<&'i str> {
+        object::replication_of(item)
+    }
+
+    fn leaves_from(&self) -> Option<&'static str> {
+        match &self.leaves {
+            Leaves::Proved => None,
+            Leaves::Bodies => Some(listed::BODIES),
+            Leaves::Listed | Leaves::Inventory(_) => Some(listed::FORECAST),
+        }
+    }
+
+    fn differ_beside_leaves(&self, one: &Item, other: &Item) -> bool {
+        !matches!(self.leaves, Leaves::Proved) && listed::differ_beside(one, other)
     }
 
     async fn begin_scan(&self, partitions: usize) -> Result<Box<dyn Scan + '_>> {

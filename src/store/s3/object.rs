@@ -196,7 +196,7 @@ pub(super) fn texts(item: &Item, map: &str) -> BTreeMap<String, String> {
 }
 
 /// Where an object stands in its bucket's replication, in S3's words; `None` where no rule took it.
-pub fn replication_of(item: &Item) -> Option<&str> {
+pub(super) fn replication_of(item: &Item) -> Option<&str> {
     item.contents.get("location")?.get("replication")?.as_text()
 }
 

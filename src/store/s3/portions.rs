@@ -21,6 +21,8 @@ const PORTIONS_EACH: usize = 8;
 const PORTIONS_MAX: usize = 256;
 /// Subfolders of one folder that become portions of their own; more of them are cut into ranges.
 const FOLDERS_MAX: usize = 64;
+/// Ranges of folders for each that is read at the same time; the last page of a range may reach beyond its end.
+const RANGES_EACH: usize = 2;
 /// Requests spent on looking for portions.
 const LOOKS_MAX: usize = 64;
 /// Requests spent on finding the ranges of one folder.
@@ -56,8 +58,10 @@ impl S3Store {
             let page = self.page(&asked, None, PAGE).await?;
             // A delimiter at the end of what is asked for would make a folder of itself.
             let folders: BTreeSet<String> = page.prefixes.into_iter().filter(|folder| *folder != prefix).collect();
-            if page.next.is_some() || folders.len() > FOLDERS_MAX {
+            if page.next.is_some() {
                 portions.extend(self.ranges(prefix).await?);
+            } else if folders.len() > FOLDERS_MAX {
+                portions.extend(ranges_of(prefix, &folders, readers * RANGES_EACH));
             } else if folders.is_empty() {
                 portions.push(Portion::Prefix(prefix));
             } else {
@@ -101,10 +105,7 @@ impl S3Store {
         }
         // The last range has no end.
         cuts.pop();
-        let starts = [None].into_iter().chain(cuts.iter().cloned().map(Some));
-        let ends = cuts.iter().cloned().map(Some).chain([None]);
-        let ranges = starts.zip(ends).map(|(after, until)| Portion::Range { prefix: prefix.clone(), after, until });
-        Ok(ranges.collect())
+        Ok(cut_at(&prefix, &cuts))
     }
 
     /// The objects of one portion, in pages.
@@ -159,6 +160,21 @@ impl S3Store {
     }
 }
 
+/// What begins with `prefix` in so many ranges, cut between its folders.
+fn ranges_of(prefix: String, folders: &BTreeSet<String>, wanted: usize) -> Vec<Portion> {
+    let each = folders.len().div_ceil(wanted.max(1));
+    let last = folders.last();
+    let ends = folders.iter().skip(each - 1).step_by(each).filter(|folder| Some(*folder) != last);
+    cut_at(&prefix, &ends.map(|folder| format!("{folder}{LAST}")).collect::<Vec<_>>())
+}
+
+/// What begins with `prefix` in ranges that end at these keys, and one more without an end.
+fn cut_at(prefix: &str, cuts: &[String]) -> Vec<Portion> {
+    let starts = [None].into_iter().chain(cuts.iter().cloned().map(Some));
+    let ends = cuts.iter().cloned().map(Some).chain([None]);
+    starts.zip(ends).map(|(after, until)| Portion::Range { prefix: prefix.to_owned(), after, until }).collect()
+}
+
 /// Whether a server was seen to list keys in another order than theirs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Order {
@@ -188,6 +204,26 @@ mod tests {
         assert!(is_ascending(Some("a"), &keys(&["b"])) && !is_ascending(Some("b"), &keys(&["a"])));
         assert!(!is_ascending(None, &keys(&["a/x", "a.txt"])), "a tree of folders is in another order");
         assert!(!is_ascending(Some("a"), &keys(&["a"])));
+    }
+
+    #[test]
+    fn ranges_of_folders_leave_no_gap() {
+        let folders: BTreeSet<String> = (0..100).map(|n| format!("p/{n:02}/")).collect();
+        for wanted in [1, 7, 8, 99, 100, 500] {
+            let ranges = ranges_of("p/".into(), &folders, wanted);
+            assert!(
+                (wanted.min(100) / 2..=wanted.min(100)).contains(&ranges.len().max(1)),
+                "{wanted}: {}",
+                ranges.len()
+            );
+            let mut end = Some(None);
+            for range in &ranges {
+                let Portion::Range { prefix, after, until } = range else { panic!("a range") };
+                assert_eq!((prefix.as_str(), Some(after)), ("p/", end.as_ref()), "each begins where the last ended");
+                end = Some(until.clone());
+            }
+            assert_eq!(end, Some(None), "the last has no end");
+        }
     }
 
     #[test]

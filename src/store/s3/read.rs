@@ -12,7 +12,7 @@ use super::archive::Archived;
 use super::listing::{Asked, Place};
 use super::object::{Facts, Proof, UNREAD, WHOLE_KINDS, bare_etag, etag_md5, etag_parts};
 use super::{S3Store, carried, rfc2047, s3_error, status};
-use crate::model::{Evidence, Item, Key, Leaf, Timestamp};
+use crate::model::{Evidence, Item, Key, Timestamp};
 use crate::store::{Depth, ErrorKind, Result, StoreError};
 
 /// Times an object that changes while it is read is read again.
@@ -70,35 +70,19 @@ impl S3Store {
         self.read_at(key, full_key, Some(version), Wanted::of(depth)).await
     }
 
-    /// The leaf of an object by what was listed of it: for forecasts only.
-    pub(super) fn listed_leaf(&self, place: Place) -> Result<Leaf> {
-        let unlisted = || {
-            let what = format!("bucket {} lists objects without telling of them", self.bucket);
-            StoreError::new(ErrorKind::Unreadable, what)
-        };
-        let key = self.key(&place.full_key).ok_or_else(unlisted)?;
-        let listed = place.listed.ok_or_else(unlisted)?;
-        Ok(Leaf { key, digest: listed.digest(), size: listed.size, modified_at: listed.modified_at })
-    }
-
-    /// Reads an object that a listing named; `None` when it is gone since.
-    pub(super) async fn read_listed(&self, place: Place) -> Result<Option<Item>> {
+    /// Reads an object that a listing named: by every reading of its name that there is an object of, since each may be
+    /// listed by itself; none when it is gone since.
+    pub(super) async fn read_listed(&self, place: Place) -> Result<Vec<Item>> {
+        let mut found = Vec::with_capacity(1);
         for full_key in [Some(&place.full_key), place.otherwise.as_ref()].into_iter().flatten() {
-            let stray = || {
-                let what = format!("bucket {} lists objects that are not under the prefix asked for", self.bucket);
-                StoreError::new(ErrorKind::Unreadable, what)
-            };
-            let key = self.key(full_key).ok_or_else(stray)?;
-            let item = self.read_at(&key, full_key, place.version_id.as_deref(), Wanted::Leaf).await?;
-            if item.is_some() {
-                return Ok(item);
-            }
+            let key = self.key_of_place(full_key)?;
+            found.extend(self.read_at(&key, full_key, place.version_id.as_deref(), Wanted::Leaf).await?);
         }
-        if place.version_id.is_some() {
+        if found.is_empty() && place.version_id.is_some() {
             let what = format!("a past version of {} was removed while it was read", self.named(&place.full_key));
             return Err(StoreError::new(ErrorKind::Unfit, what));
         }
-        Ok(None)
+        Ok(found)
     }
 
     async fn read_at(&self, key: &Key, full_key: &str, version: Option<&str>, wanted: Wanted) -> Result<Option<Item>> {
@@ -131,7 +115,7 @@ impl S3Store {
         if wanted != Wanted::Leaf {
             self.complete(&mut facts).await?;
         }
-        let item = facts.item(key).ok_or_else(impossible)?;
+        let item = self.with_listed(facts.item(key).ok_or_else(impossible)?)?;
         if wanted == Wanted::Content && is_readable { self.deepened_in_turn(&item, None).await } else { Ok(item) }
     }
 
@@ -202,7 +186,7 @@ impl S3Store {
         Ok(listed.map(|listed| Facts {
             etag: listed.etag,
             size: listed.size,
-            storage_class: listed.storage_class,
+            storage_class: listed.storage_class.into_owned(),
             modified_at: listed.modified_at,
             ..facts
         }))

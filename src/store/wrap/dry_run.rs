@@ -85,6 +85,14 @@ impl<S: ReadStore + ?Sized> ReadStore for DryRun<S> {
 
 #[async_trait]
 impl<S: WriteStore + ?Sized> WriteStore for DryRun<S> {
+    fn is_transactional(&self) -> bool {
+        self.inner.is_transactional()
+    }
+
+    fn writes_at_once(&self) -> usize {
+        self.inner.writes_at_once()
+    }
+
     async fn apply(&self, writes: &[GuardedWrite<'_>]) -> Result<Vec<Outcome>> {
         let keys: Vec<Key> = writes.iter().map(|write| write.key.clone()).collect();
         let found = self.inner.fetch(&keys, Depth::Evidence).await?;

@@ -251,6 +251,14 @@ impl Scan for FaultyScan<'_> {
 
 #[async_trait]
 impl<S: WriteStore + ?Sized> WriteStore for Faulty<S> {
+    fn is_transactional(&self) -> bool {
+        self.inner.is_transactional()
+    }
+
+    fn writes_at_once(&self) -> usize {
+        self.inner.writes_at_once()
+    }
+
     async fn apply(&self, writes: &[GuardedWrite<'_>]) -> Result<Vec<Outcome>> {
         self.faults.around(Call::Apply, self.inner.apply(writes)).await
     }

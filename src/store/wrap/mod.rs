@@ -1,4 +1,4 @@
-//! What may be put around a store: a rate, a second try, a rehearsal, a fault.
+//! What may be put around a store: a rate, a second try, a rehearsal, a fault, a gate.
 //!
 //! A wrapper around a [`ReadStore`](super::ReadStore) is a `ReadStore`, one around a [`WriteStore`](super::WriteStore) is
 //! both, and they can be stacked. Outermost first, a live store is `Retrying(Throttled(store))`, so that a second try pays
@@ -6,6 +6,7 @@
 
 mod dry_run;
 mod fault;
+mod gate;
 mod pace;
 mod retry;
 mod throttle;
@@ -19,7 +20,8 @@ use rand_chacha::ChaCha8Rng;
 
 pub use dry_run::DryRun;
 pub use fault::{Call, Effect, Faults, Faulty};
-pub use pace::{Pace, PaceState};
+pub use gate::{Gate, Gated};
+pub use pace::{Pace, PaceChange, PaceState};
 pub use retry::{Retries, Retrying};
 pub use throttle::Throttled;
 
@@ -93,8 +95,16 @@ macro_rules! forward_facts {
             self.inner.rank(key)
         }
 
+        fn holds_deletes(&self, key: &crate::model::Key) -> Option<String> {
+            self.inner.holds_deletes(key)
+        }
+
         fn spent(&self) -> crate::store::Spent {
             self.inner.spent()
+        }
+
+        fn units_to_read(&self) -> Option<u64> {
+            self.inner.units_to_read()
         }
 
         fn indexes(&self) -> u64 {
@@ -103,6 +113,22 @@ macro_rules! forward_facts {
 
         fn replicates_to(&self) -> &[String] {
             self.inner.replicates_to()
+        }
+
+        fn replication<'i>(&self, item: &'i crate::model::Item) -> Option<&'i str> {
+            self.inner.replication(item)
+        }
+
+        fn leaves_from(&self) -> Option<&'static str> {
+            self.inner.leaves_from()
+        }
+
+        fn leaves_setting(&self) -> (&'static str, &'static str) {
+            self.inner.leaves_setting()
+        }
+
+        fn differ_beside_leaves(&self, one: &crate::model::Item, other: &crate::model::Item) -> bool {
+            self.inner.differ_beside_leaves(one, other)
         }
     };
 }

@@ -200,6 +200,14 @@ impl Scan for RetryingScan<'_> {
 
 #[async_trait]
 impl<S: WriteStore + ?Sized + 'static> WriteStore for Retrying<S> {
+    fn is_transactional(&self) -> bool {
+        self.inner.is_transactional()
+    }
+
+    fn writes_at_once(&self) -> usize {
+        self.inner.writes_at_once()
+    }
+
     async fn apply(&self, writes: &[GuardedWrite<'_>]) -> Result<Vec<Outcome>> {
         self.retries.run(|| self.inner.apply(writes)).await
     }

@@ -2,14 +2,12 @@
 
 use std::num::NonZeroU32;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use futures_util::StreamExt;
-use governor::clock::{Clock, DefaultClock};
-use governor::middleware::NoOpMiddleware;
-use governor::state::{InMemoryState, NotKeyed};
-use governor::{Quota, RateLimiter};
+use tokio::time::Instant;
 
 use super::{Pace, Pause, Sleep, forward_facts};
 use crate::model::{Identity, Item, Key, Timestamp};
@@ -18,35 +16,53 @@ use crate::store::{
     Outcome, ReadStore, Result, Scan, Shape, WriteStore,
 };
 
-/// Keeps to a number of items per second; a second's worth may pass at once.
-struct Rate<C: Clock = DefaultClock> {
-    limiter: RateLimiter<NotKeyed, InMemoryState, C, NoOpMiddleware<C::Instant>>,
-    clock: C,
-    burst: NonZeroU32,
+/// What is saved up at most while nothing is asked for.
+const SAVED: Duration = Duration::from_millis(100);
+
+/// Writes that are handed over together whatever the rate is.
+const LITTLE: usize = 100;
+
+/// Keeps to a number of items per second.
+struct Rate {
+    per_second: NonZeroU32,
+    began: Instant,
+    turns: Mutex<Turns>,
     pause: Arc<dyn Pause>,
 }
 
-impl<C: Clock + Clone> Rate<C> {
-    fn new(per_second: NonZeroU32, clock: C, pause: Arc<dyn Pause>) -> Rate<C> {
-        let limiter = RateLimiter::direct_with_clock(Quota::per_second(per_second), clock.clone());
-        Rate { limiter, clock, burst: per_second, pause }
+impl Rate {
+    fn new(per_second: NonZeroU32, pause: Arc<dyn Pause>) -> Rate {
+        Rate { per_second, began: Instant::now(), turns: Mutex::default(), pause }
     }
 
-    /// Waits until `items` may pass, in pieces of at most a second's worth.
+    /// Waits until `items` may pass.
     async fn take(&self, items: usize) {
-        let mut left = items;
-        while let Some(piece) = NonZeroU32::new(u32::try_from(left).unwrap_or(u32::MAX).min(self.burst.get())) {
-            self.take_piece(piece).await;
-            left -= piece.get() as usize;
+        let wait = {
+            let mut turns = self.turns.lock().unwrap_or_else(PoisonError::into_inner);
+            turns.take(self.began.elapsed(), items, self.per_second)
+        };
+        if !wait.is_zero() {
+            self.pause.pause(wait).await;
         }
     }
+}
 
-    async fn take_piece(&self, piece: NonZeroU32) {
-        loop {
-            let decision = self.limiter.check_n(piece).expect("a piece is at most the burst");
-            let Err(until) = decision else { return };
-            self.pause.pause(until.wait_time_from(self.clock.now())).await;
-        }
+/// Whose turn is when; instants are durations since the rate began.
+///
+/// What passes is paid for afterwards, by the wait of what comes next: the time that requests take counts, and a batch that is
+/// larger than what a second allows is no exception.
+#[derive(Debug, Default)]
+struct Turns {
+    next: Duration,
+}
+
+impl Turns {
+    /// How long `items` wait for their turn.
+    fn take(&mut self, now: Duration, items: usize, per_second: NonZeroU32) -> Duration {
+        let turn = self.next.max(now.saturating_sub(SAVED));
+        let paid = Duration::try_from_secs_f64(items as f64 / f64::from(per_second.get()));
+        self.next = turn.saturating_add(paid.unwrap_or(Duration::MAX));
+        turn.saturating_sub(now)
     }
 }
 
@@ -61,9 +77,7 @@ pub struct Throttled<S: ?Sized> {
 impl<S: ?Sized> Throttled<S> {
     /// The store `inner` with at most so many items read and written per second; 0 is no limit.
     pub fn new(inner: Arc<S>, reads_per_second: u32, writes_per_second: u32) -> Throttled<S> {
-        let rate = |per_second| {
-            NonZeroU32::new(per_second).map(|rate| Rate::new(rate, DefaultClock::default(), Arc::new(Sleep)))
-        };
+        let rate = |per_second| NonZeroU32::new(per_second).map(|rate| Rate::new(rate, Arc::new(Sleep)));
         Throttled { inner, reads: rate(reads_per_second), writes: rate(writes_per_second), pace: Arc::default() }
     }
 
@@ -77,6 +91,18 @@ impl<S: ?Sized> Throttled<S> {
         if let Some(rate) = &self.reads {
             rate.take(self.pace.cost(items)).await;
             self.pace.gate().await;
+        }
+    }
+
+    /// Writes that may be handed over together: a second's worth, so that a low rate is kept in every second. What may be
+    /// one transaction stays together.
+    fn together_max(&self) -> usize
+    where
+        S: WriteStore,
+    {
+        match &self.writes {
+            Some(rate) if !self.inner.is_transactional() => rate.per_second.get() as usize,
+            _ => usize::MAX,
         }
     }
 
@@ -184,9 +210,23 @@ impl Scan for ThrottledScan<'_> {
 
 #[async_trait]
 impl<S: WriteStore + ?Sized> WriteStore for Throttled<S> {
+    fn is_transactional(&self) -> bool {
+        self.inner.is_transactional()
+    }
+
+    /// No more than a second's worth, or what is little in any case.
+    fn writes_at_once(&self) -> usize {
+        let rate = self.writes.as_ref().map_or(usize::MAX, |rate| rate.per_second.get() as usize);
+        self.inner.writes_at_once().min(rate.max(LITTLE))
+    }
+
     async fn apply(&self, writes: &[GuardedWrite<'_>]) -> Result<Vec<Outcome>> {
-        self.before_writing(writes.len()).await;
-        self.inner.apply(writes).await
+        let mut outcomes = Vec::with_capacity(writes.len());
+        for together in writes.chunks(self.together_max().min(writes.len()).max(1)) {
+            self.before_writing(together.len()).await;
+            outcomes.extend(self.inner.apply(together).await?);
+        }
+        Ok(outcomes)
     }
 
     fn prior_bodies(self: Arc<Self>, saved: &Path) -> Arc<dyn BodySource> {
@@ -213,40 +253,60 @@ impl<S: WriteStore + ?Sized> WriteStore for Throttled<S> {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Mutex;
-    use std::time::Duration;
-
-    use governor::clock::FakeRelativeClock;
-
     use super::*;
+    use crate::store::wrap::tests::Recorded;
 
-    /// Advances the clock instead of waiting, and keeps what was waited.
-    struct Skip(FakeRelativeClock, Mutex<Duration>);
+    fn rate(per_second: u32) -> NonZeroU32 {
+        NonZeroU32::new(per_second).expect("a rate")
+    }
 
-    #[async_trait]
-    impl Pause for Skip {
-        async fn pause(&self, delay: Duration) {
-            self.0.advance(delay);
-            *self.1.lock().expect("no panics") += delay;
+    /// When each of these batches has its turn, where each takes so long itself.
+    fn turns(per_second: u32, takes: &[usize], each: Duration) -> Vec<Duration> {
+        let (mut turns, mut now) = (Turns::default(), Duration::ZERO);
+        let turn = |items: &usize| {
+            now += turns.take(now, *items, rate(per_second));
+            let turn = now;
+            now += each;
+            turn
+        };
+        takes.iter().map(turn).collect()
+    }
+
+    #[test]
+    fn a_rate_is_kept_whatever_the_size_of_the_batches_and_the_time_they_take() {
+        let milliseconds = |turns: Vec<Duration>| turns.iter().map(Duration::as_millis).collect::<Vec<_>>();
+        assert_eq!(milliseconds(turns(100, &[0, 100, 50, 1, 1], Duration::ZERO)), [0, 0, 1_000, 1_500, 1_510]);
+        assert_eq!(milliseconds(turns(1, &[1, 1, 1], Duration::ZERO)), [0, 1_000, 2_000]);
+        // What a batch takes itself is part of the time it has.
+        let slow = Duration::from_millis(450);
+        assert_eq!(milliseconds(turns(200, &[100; 4], slow)), [0, 500, 1_000, 1_500]);
+        assert_eq!(milliseconds(turns(200, &[100; 4], Duration::from_millis(550))), [0, 550, 1_100, 1_650]);
+    }
+
+    #[test]
+    fn thousands_of_small_items_pass_evenly_from_the_first_second_on() {
+        for (at, turn) in turns(1_000, &[1; 5_000], Duration::ZERO).into_iter().enumerate() {
+            let even = Duration::from_millis(at as u64);
+            assert!(turn.abs_diff(even) < Duration::from_millis(1), "item {at} at {turn:?}");
         }
     }
 
-    async fn waited(per_second: u32, takes: &[usize]) -> Duration {
-        let clock = FakeRelativeClock::default();
-        let skip = Arc::new(Skip(clock.clone(), Mutex::default()));
-        let rate = Rate::new(NonZeroU32::new(per_second).expect("a rate"), clock, skip.clone());
-        for items in takes {
-            rate.take(*items).await;
-        }
-
-        *skip.1.lock().expect("no panics")
+    #[test]
+    fn time_in_which_nothing_was_asked_for_is_not_saved_up() {
+        let mut turns = Turns::default();
+        turns.take(Duration::ZERO, 1, rate(1_000));
+        let later = Duration::from_secs(60);
+        let at_once = (0..1_000).filter(|_| turns.take(later, 1, rate(1_000)).is_zero()).count();
+        assert!((100..=101).contains(&at_once), "{at_once}, a tenth of a second's worth");
     }
 
     #[tokio::test]
-    async fn a_rate_is_kept_whatever_the_size_of_the_batches() {
-        assert_eq!(waited(100, &[0, 100]).await, Duration::ZERO);
-        assert_eq!(waited(100, &[100, 50]).await, Duration::from_millis(500));
-        assert_eq!(waited(100, &[1_050]).await, Duration::from_millis(9_500));
-        assert_eq!(waited(1, &[1, 1, 1]).await, Duration::from_secs(2));
+    async fn what_has_no_turn_yet_waits_for_it() {
+        let pause = Arc::new(Recorded::default());
+        let rate = Rate::new(rate(1), pause.clone());
+        rate.take(3_600).await;
+        rate.take(1).await;
+        let waits = pause.0.lock().expect("no panics").clone();
+        assert!(waits.len() == 1 && waits[0] > Duration::from_secs(3_500), "{waits:?}");
     }
 }

@@ -3,9 +3,9 @@
 use super::confirm;
 use crate::guide::{Next, ReportForm};
 use crate::model::Percent;
-use crate::report::{Customers, Standing};
+use crate::report::{Customers, Disclosure, Standing};
 use crate::session::Action;
-use crate::tui::message::Effect;
+use crate::tui::message::{Effect, Job};
 use crate::tui::state::{Dialog, Model, Screen, Tone};
 
 /// The next safe action.
@@ -35,7 +35,7 @@ pub(super) fn ask_for(model: &mut Model, action: Action) -> Vec<Effect> {
         return refused;
     }
     match action {
-        Action::Report => return vec![Effect::Report(ReportForm::Html)],
+        Action::Report => return vec![Effect::Report(ReportForm::Html, Disclosure::default())],
         Action::Retreat => return retreat(model),
         _ => {}
     }
@@ -59,17 +59,27 @@ pub(super) fn ask_for(model: &mut Model, action: Action) -> Vec<Effect> {
 
 /// Asks for the name of a checkpoint.
 pub(super) fn checkpoint(model: &mut Model) -> Vec<Effect> {
-    if let Some(refused) = refused_to_watcher(model) {
+    if let Some(refused) = refused_for_now(model) {
         return refused;
     }
-    match &model.running {
-        Some(running) => {
-            let words = format!("{} is under way: x stops it, then this can begin", running.action.name());
-            model.say(Tone::Warning, words);
-        }
-        None => model.dialog = Some(Dialog::Checkpoint(Default::default())),
-    }
+    model.dialog = Some(Dialog::Checkpoint(Default::default()));
     Vec::new()
+}
+
+/// Begins work that writes neither side.
+pub(super) fn begin(model: &mut Model, job: Job) -> Vec<Effect> {
+    refused_for_now(model).unwrap_or_else(|| vec![Effect::Begin(job)])
+}
+
+/// Why nothing can begin now, said to the operator: somebody else has the wheel, or something is under way.
+fn refused_for_now(model: &mut Model) -> Option<Vec<Effect>> {
+    if let Some(refused) = refused_to_watcher(model) {
+        return Some(refused);
+    }
+    let running = model.running.as_ref()?;
+    let words = format!("{} is under way: x stops it, then this can begin", running.action.name());
+    model.say(Tone::Warning, words);
+    Some(Vec::new())
 }
 
 /// Ends what is running.

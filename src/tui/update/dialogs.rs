@@ -6,7 +6,7 @@ use tui_input::backend::crossterm::EventHandler;
 
 use super::{actions, browser, perform};
 use crate::session::{Choice, Picked, Rule};
-use crate::tui::message::Effect;
+use crate::tui::message::{Effect, Job};
 use crate::tui::state::{Confirm, Dialog, Model, Tone};
 
 pub(super) fn pressed(model: &mut Model, key: KeyEvent) -> Vec<Effect> {
@@ -28,7 +28,7 @@ pub(super) fn pressed(model: &mut Model, key: KeyEvent) -> Vec<Effect> {
         Dialog::Checkpoint(input) => checkpoint(model, input, key),
         Dialog::DecideAll(items) => decide_all(model, items, key),
         Dialog::Decisions(at) => decisions(model, at, key),
-        Dialog::Stages | Dialog::Trouble(_) => Vec::new(),
+        Dialog::Stages | Dialog::Trouble(_) | Dialog::Told(..) => Vec::new(),
     }
 }
 
@@ -99,7 +99,7 @@ fn checkpoint(model: &mut Model, input: Input, key: KeyEvent) -> Vec<Effect> {
         model.dialog = Some(Dialog::Checkpoint(typed(input, key)));
         return Vec::new();
     }
-    vec![Effect::Checkpoint(name)]
+    vec![Effect::Begin(Job::Checkpoint(name))]
 }
 
 fn decide_all(model: &mut Model, items: u64, key: KeyEvent) -> Vec<Effect> {

@@ -11,9 +11,10 @@ mod tests;
 use crossterm::event::{KeyCode, KeyEvent, KeyEventKind, KeyModifiers, MouseButton, MouseEvent, MouseEventKind};
 
 use super::keymap::{Command, command_of};
-use super::message::{Effect, Message, PaceChange};
+use super::message::{Effect, Job, Message};
 use super::state::{Dialog, Model, Screen, Tone};
 use super::view::regions;
+use crate::session::PaceChange;
 
 /// Lines that a page moves, at least.
 const PAGE_MIN: i64 = 5;
@@ -36,6 +37,10 @@ pub fn update(model: &mut Model, message: Message) -> Vec<Effect> {
         Message::Sides { store, key, sides } => browser::sides(model, &store, &key, *sides),
         Message::Said(tone, words) => {
             model.say(tone, words);
+            Vec::new()
+        }
+        Message::Told { title, lines } => {
+            model.dialog = Some(Dialog::Told(title, lines));
             Vec::new()
         }
         Message::Narrated(lines) => {
@@ -70,8 +75,12 @@ pub(super) fn perform(model: &mut Model, command: Command) -> Vec<Effect> {
         Command::Stop => actions::stop(model),
         Command::Retreat => actions::retreat(model),
         Command::Quit => actions::quit(model),
-        Command::WriteReport(form) => vec![Effect::Report(form)],
+        Command::WriteReport(form, disclosure) => vec![Effect::Report(form, disclosure)],
+        Command::Adopt => vec![Effect::Adopt],
         Command::Checkpoint => actions::checkpoint(model),
+        Command::Rescue => actions::begin(model, Job::Rescue),
+        Command::Rescan => actions::begin(model, Job::Rescan),
+        Command::Sample => actions::begin(model, Job::Sample),
         Command::Show(screen) => show(model, screen),
         Command::NextScreen => neighbour(model, 1),
         Command::PreviousScreen => neighbour(model, -1),
@@ -95,6 +104,7 @@ pub(super) fn perform(model: &mut Model, command: Command) -> Vec<Effect> {
         Command::Reveal => browser::reveal(model),
         Command::Slower => paced(model, PaceChange::Slower),
         Command::Faster => paced(model, PaceChange::Faster),
+        Command::Pause if model.pace.paused => paced(model, PaceChange::Resume),
         Command::Pause => paced(model, PaceChange::Pause),
         Command::Stages => dialog(model, Dialog::Stages),
         Command::Palette => dialog(model, Dialog::Palette(Default::default(), 0)),
@@ -117,6 +127,8 @@ fn paced(model: &mut Model, change: PaceChange) -> Vec<Effect> {
     if let Some(refused) = actions::refused_to_watcher(model) {
         return refused;
     }
+    // Shown at once, and asked about until the next tick tells what is.
+    model.pace = model.pace.after(change);
     vec![Effect::Pace(change)]
 }
 

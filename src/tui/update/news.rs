@@ -87,7 +87,10 @@ pub(super) fn ended(model: &mut Model, ended: Ended) -> Vec<Effect> {
 /// How far this run has come: as a led session counts it.
 fn progressed(model: &Model, action: Action, exit: Exit) -> crate::guide::Progress {
     let mut progress = model.progress;
-    progress.last = Some((action, exit));
+    // A checkpoint is on no course home.
+    if action != Action::Checkpoint {
+        progress.last = Some((action, exit));
+    }
     match action {
         Action::Plan => {
             let plans = model.state.plans.iter().rev().nth(1);

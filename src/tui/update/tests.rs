@@ -4,10 +4,13 @@ use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 use serde_json::json;
 
 use super::update;
+use crate::guide::ReportForm;
 use crate::model::Verdict;
 use crate::report::tests::{Story, checked, planned, replayed, shifted};
+use crate::report::{Disclosure, KeyDisplay, ValueDisplay};
+use crate::session::PaceChange;
 use crate::session::{Action, BrowseFate, Choice, Exit, Filter, Picked, Rule, SortBy};
-use crate::tui::message::{Effect, Ended, Message, PaceChange, Window};
+use crate::tui::message::{Effect, Ended, Job, Message, Window};
 use crate::tui::state::{Dialog, Model, Screen, Setting};
 use crate::tui::view::tests::{after, listed, row, setting};
 
@@ -56,11 +59,25 @@ fn what_changes_nothing_begins_at_once_and_what_does_asks_first() {
         // Without a certificate there is no cutover to confirm.
         (replayed(0).verified(17), ":cutover: return\n5\n", vec![]),
         (replayed(0), ":cutover: return\n5\n", vec![]),
-        (checked(), ":checkpoint\n2026-11-21\n", vec![Effect::Checkpoint("2026-11-21".into())]),
+        (checked(), ":checkpoint\n2026-11-21\n", vec![Effect::Begin(Job::Checkpoint("2026-11-21".into()))]),
         (checked(), ":checkpoint\n \n", vec![]),
         (checked(), ":checkpoint\nname\x1b", vec![]),
-        (checked(), ":report as JUnit\n", vec![Effect::Report(crate::guide::ReportForm::Junit)]),
-        (checked(), "w", vec![Effect::Report(crate::guide::ReportForm::Html)]),
+        (checked(), ":report as JUnit\n", vec![Effect::Report(ReportForm::Junit, Disclosure::default())]),
+        (
+            checked(),
+            ":HTML with contents\n",
+            vec![Effect::Report(ReportForm::Html, Disclosure { values: ValueDisplay::Shown, ..Disclosure::default() })],
+        ),
+        (
+            checked(),
+            ":HTML with keys masked\n",
+            vec![Effect::Report(ReportForm::Html, Disclosure { keys: KeyDisplay::Masked, ..Disclosure::default() })],
+        ),
+        (checked(), ":report --iac\n", vec![Effect::Adopt]),
+        (checked(), ":rescue\n", vec![Effect::Begin(Job::Rescue)]),
+        (checked(), ":rescan\n", vec![Effect::Begin(Job::Rescan)]),
+        (checked(), ":sample\n", vec![Effect::Begin(Job::Sample)]),
+        (checked(), "w", vec![Effect::Report(ReportForm::Html, Disclosure::default())]),
     ] {
         let mut model = after(&story, SIZE);
         let found = press(&mut model, keys);
@@ -228,8 +245,8 @@ fn escape_and_a_key_in_one_packet_are_both_heard() {
 #[test]
 fn the_pace_is_changed_where_it_is_shown() {
     let mut model = after(&planned(0), SIZE);
-    let wanted = [PaceChange::Slower, PaceChange::Faster, PaceChange::Pause].map(Effect::Pace);
-    assert_eq!(press(&mut model, "5-+ "), wanted);
+    let wanted = [PaceChange::Slower, PaceChange::Faster, PaceChange::Pause, PaceChange::Resume].map(Effect::Pace);
+    assert_eq!(press(&mut model, "5-+  "), wanted);
 }
 
 #[test]

@@ -11,7 +11,7 @@ use super::text::{fit, one_line, paragraph};
 use crate::guide::Gate;
 use crate::report::{count, number, time};
 use crate::tui::keymap::{BINDINGS, Scope};
-use crate::tui::state::{Confirm, Dialog, Model, Trouble};
+use crate::tui::state::{Confirm, Dialog, Model};
 
 /// The widest dialog, in columns.
 const WIDEST: u16 = 96;
@@ -26,7 +26,13 @@ pub(super) fn draw(frame: &mut Frame<'_>, model: &Model, dialog: &Dialog) {
         Dialog::Checkpoint(input) => checkpoint(frame, model, input),
         Dialog::DecideAll(items) => decide_all(frame, model, *items),
         Dialog::Decisions(at) => decisions(frame, model, *at),
-        Dialog::Trouble(trouble) => failed(frame, model, trouble),
+        Dialog::Trouble(trouble) => {
+            let title = format!("{} did not come to its end (Esc closes)", trouble.action.name());
+            told(frame, model, (&title, &trouble.lines), model.theme.bad());
+        }
+        Dialog::Told(title, lines) => {
+            told(frame, model, (&format!("{title} (Esc closes)"), lines), model.theme.accent());
+        }
     }
 }
 
@@ -232,11 +238,9 @@ fn decisions(frame: &mut Frame<'_>, model: &Model, at: usize) {
     frame.render_widget(Paragraph::new(lines), inner);
 }
 
-fn failed(frame: &mut Frame<'_>, model: &Model, trouble: &Trouble) {
-    let theme = model.theme;
+fn told(frame: &mut Frame<'_>, model: &Model, (title, lines): (&str, &[String]), style: Style) {
     let lines: Vec<Line<'static>> =
-        trouble.lines.iter().flat_map(|line| paragraph(&one_line(line), 0, inner_width(model), Style::new())).collect();
-    let title = format!("{} did not come to its end (Esc closes)", trouble.action.name());
-    let inner = window(frame, model, &title, lines.len() as u16, theme.bad());
+        lines.iter().flat_map(|line| paragraph(&one_line(line), 0, inner_width(model), Style::new())).collect();
+    let inner = window(frame, model, title, lines.len() as u16, style);
     frame.render_widget(Paragraph::new(lines), inner);
 }

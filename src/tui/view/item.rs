@@ -11,7 +11,7 @@ use serde_json::Value as Json;
 
 use super::browser::fate_word;
 use super::text::{fit, one_line, paragraph};
-use crate::session::{ItemSides, Seen};
+use crate::session::{BrowseFate, ItemSides, Seen};
 use crate::tui::state::{Model, OpenItem};
 
 pub(super) fn draw(frame: &mut Frame<'_>, area: Rect, model: &Model) {
@@ -36,8 +36,11 @@ fn head(model: &Model, item: &OpenItem, width: u16) -> Vec<Line<'static>> {
     let row = &item.row;
     let mut lines = paragraph(&format!("{} {}", row.store, one_line(&row.key_text)), 0, width, theme.strong());
     lines.truncate(3);
-    let what =
-        format!("{}, following dr would {} it; {}", row.verdict, row.change.word(), fate_word(row.fate).to_lowercase());
+    let fate = match row.fate {
+        BrowseFate::Unplanned => "no plan is about it yet".to_owned(),
+        fate => fate_word(fate).to_lowercase(),
+    };
+    let what = format!("{}, following dr would {} it; {fate}", row.verdict, row.change.word());
     let reason = if row.reason.is_empty() { String::new() } else { format!(": {}", row.reason) };
     lines.extend(paragraph(&format!("{what}{reason}"), 0, width, Style::new()));
     let masked =

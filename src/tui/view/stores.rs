@@ -9,8 +9,8 @@ use ratatui::widgets::Paragraph;
 use super::text::{fit, heading, paragraph, right};
 use crate::compare::Comparison;
 use crate::model::{StoreId, Verdict};
-use crate::report::{bytes, count, duration, number, steps_of, time};
-use crate::session::{StorePlan, StoreVerification, TaskProgress};
+use crate::report::{bytes, count, duration, how_read, number, steps_of, time};
+use crate::session::{READ_BY_VERIFY, StorePlan, StoreVerification, TaskProgress};
 use crate::store::{Finding, Level};
 use crate::tui::state::{Model, Screen, Tone};
 
@@ -73,7 +73,7 @@ fn row(model: &Model, store: &StoreId, width: u16) -> Line<'static> {
     let theme = model.theme;
     let ellipsis = theme.sign("…", "~");
     let Phase { words, tone } = phase_of(model, store);
-    let comparison = newest(model, store);
+    let comparison = newest(model, store).map(|(_, comparison)| comparison);
     let sign = match tone {
         Tone::Good => theme.done(),
         Tone::Plain => theme.open(),
@@ -121,14 +121,16 @@ fn verdict_style(model: &Model, verdict: Verdict, items: u64) -> Style {
     }
 }
 
-/// The comparison that counts now.
-fn newest<'a>(model: &'a Model, store: &StoreId) -> Option<&'a Comparison> {
-    model.state.newest_comparisons().get(store).map(|(_, comparison)| *comparison)
+/// The comparison that counts now, and the command that read it.
+fn newest<'a>(model: &'a Model, store: &StoreId) -> Option<(&'static str, &'a Comparison)> {
+    model.state.newest_comparisons().get(store).copied()
 }
 
+/// The store's verification, where nothing was replayed since.
 fn verification<'a>(model: &'a Model, store: &StoreId) -> Option<&'a StoreVerification> {
-    let verified = model.state.verified.iter().flat_map(|(_, _, stores)| stores);
-    verified.into_iter().find(|found| found.comparison.store == *store)
+    let replayed_at = model.state.replays.last().map(|(at, _, _)| *at);
+    let (_, _, stores) = model.state.verified.as_ref().filter(|(at, _, _)| Some(*at) >= replayed_at)?;
+    stores.iter().find(|found| found.comparison.store == *store)
 }
 
 fn newest_plan<'a>(model: &'a Model, store: &StoreId) -> Option<&'a StorePlan> {
@@ -156,14 +158,11 @@ fn phase_of(model: &Model, store: &StoreId) -> Phase {
         );
     }
     let steps = steps_of(&model.state, store);
-    let verified_at = model.state.verified.as_ref().map(|(at, _, _)| *at);
-    let replayed_at = model.state.replays.last().map(|(at, _, _)| *at);
     let compared = model.state.comparisons.get(store);
-    if let Some(found) = verification(model, store).filter(|_| verified_at >= replayed_at) {
-        return match (found.at_parity, found.accepted) {
-            (true, 0) => phase(Tone::Good, "at parity"),
-            (true, accepted) => phase(Tone::Good, format!("parity, {} accepted", number(accepted))),
-            (false, _) => phase(Tone::Bad, format!("{} differ", number(found.unaccepted))),
+    if let Some(found) = verification(model, store) {
+        return match found.at_parity {
+            true => phase(Tone::Good, "at parity"),
+            false => phase(Tone::Bad, format!("{} differ", number(found.unaccepted))),
         };
     }
     match compared {
@@ -182,14 +181,19 @@ fn below(model: &Model, store: &StoreId, kind: &str, width: u16) -> Line<'static
     let theme = model.theme;
     let Some(task) = task(model, store) else {
         let newest = newest(model, store);
-        let read =
-            newest.map_or(String::new(), |found| format!(", read at {}", found.read_until().strftime("%H:%M:%SZ")));
-        let base = newest.map_or(String::new(), |found| match &found.base {
-            Some(base) => format!(", base: {}", base.kind),
-            None => ", NO BASE".into(),
+        let read = newest
+            .map_or(String::new(), |(_, found)| format!(", read at {}", found.read_until().strftime("%H:%M:%SZ")));
+        let base = newest.map_or(String::new(), |(by, found)| match (&found.base, by) {
+            (Some(base), _) => format!(", base: {}", base.kind),
+            (None, READ_BY_VERIFY) => " by the verification".into(),
+            (None, _) => ", NO BASE".into(),
         });
+        let accepted = match verification(model, store).map_or(0, |found| found.accepted) {
+            0 => String::new(),
+            accepted => format!(", {} accepted", count(accepted, "difference")),
+        };
         return Line::styled(
-            fit(&format!("  {kind}{read}{base}"), usize::from(width), theme.sign("…", "~")),
+            fit(&format!("  {kind}{read}{base}{accepted}"), usize::from(width), theme.sign("…", "~")),
             theme.dim(),
         );
     };
@@ -216,7 +220,10 @@ pub(super) fn task_words(model: &Model, task: &TaskProgress) -> String {
 /// What the preflight found, the worst first.
 fn findings(model: &Model, width: u16) -> Vec<Line<'static>> {
     let Some(findings) = &model.state.findings else {
-        let hello = "Nothing was looked at yet. n begins with the preflight, which changes nothing. ? shows all keys.";
+        let hello = match model.state.comparisons.is_empty() {
+            true => "Nothing was looked at yet. n begins with the preflight, which changes nothing. ? shows all keys.",
+            false => "The preflight was not run: : check runs it, and changes nothing. ? shows all keys.",
+        };
         let mut lines = vec![Line::default()];
         lines.extend(paragraph(hello, 2, width, model.theme.accent()));
         return lines;
@@ -294,7 +301,7 @@ pub(super) fn details(model: &Model, width: u16) -> Vec<Line<'static>> {
 
 fn comparison_lines(model: &Model, store: &StoreId, width: u16) -> Vec<Line<'static>> {
     let theme = model.theme;
-    let Some(found) = newest(model, store) else {
+    let Some((by, found)) = newest(model, store) else {
         return vec![Line::styled("Not compared yet.", theme.dim())];
     };
     let mut lines = Vec::new();
@@ -312,12 +319,16 @@ fn comparison_lines(model: &Model, store: &StoreId, width: u16) -> Vec<Line<'sta
         );
         lines.extend(paragraph(&read, 9, width, theme.dim()));
     }
+    for words in how_read(found) {
+        lines.extend(paragraph(&words, 9, width, theme.dim()));
+    }
     lines.push(match &found.base {
         Some(base) => Line::raw(format!(
             "base     {}{}",
             base.kind,
             base.as_of.map_or(", of unknown age".into(), |at| format!(", as of {}", time(at)))
         )),
+        None if by == READ_BY_VERIFY => Line::styled("base     a verification asks for none", theme.dim()),
         None => Line::styled("base     none: who changed what cannot be told", theme.warning()),
     });
     let counts =

@@ -9,12 +9,16 @@ use serde_json::json;
 use snapbox::{Data, assert_data_eq};
 
 use super::draw;
+use crate::diff::Replication;
 use crate::digest::key_of;
 use crate::guide::Means;
 use crate::journal::Event;
 use crate::model::{Change, Digest, StoreId, Timestamp, Value, Verdict};
 use crate::report::tests::{Story, checked, minute, planned, replayed, shifted, tb};
-use crate::session::{Action, BrowseFate, BrowseRow, DecisionMade, Exit, ItemSides, Seen, SessionState, TaskProgress};
+use crate::session::{
+    Action, BrowseFate, BrowseRow, DecisionMade, Exit, ItemSides, SampleOutcome, Seen, SessionState, StoreSample,
+    TaskProgress,
+};
 use crate::tui::message::{Ended, Message, SessionNews, Tick, Window};
 use crate::tui::state::{CutoverSetting, Model, OpenItem, Running, Screen, Setting, Tone, Trouble};
 use crate::tui::theme::Theme;
@@ -203,6 +207,35 @@ fn item(size: (u16, u16), revealed: bool) -> Model {
     model
 }
 
+/// An object that differs, with how far replication came with each copy.
+fn object(size: (u16, u16), primary: Option<&str>, dr: Option<&str>) -> String {
+    let mut model = item(size, false);
+    let copy = |word: Option<&str>| {
+        let told = word.map(|word| json!({ "M": { "replication": { "S": word } } })).unwrap_or(json!({ "M": {} }));
+        Seen::Contents(json!({ "M": { "size": { "N": "5" }, "location": told } }))
+    };
+    let replication = Replication::of(primary, dr).expect("a word of replication");
+    let open = model.item.as_mut().expect("an item");
+    open.row.reason = replication.doubt(Verdict::DrOnly).unwrap_or_default();
+    let primary = primary.map_or(Seen::Gone("deleted by a marker, over 2 versions".into()), |word| copy(Some(word)));
+    open.sides = Some(Ok(ItemSides { base: Seen::Absent, primary, dr: copy(dr) }));
+    text(&model)
+}
+
+#[test]
+fn an_item_says_how_far_replication_came_with_it() {
+    for size in SIZES {
+        let shown = object(size, Some("PENDING"), None);
+        assert!(shown.contains("not there") && shown.contains("there, PENDING"), "{shown}");
+        let why = shown.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(why.contains("the primary's object never reached dr (replication PENDING)"), "{shown}");
+        let shown = object(size, None, Some("REPLICA"));
+        assert!(shown.contains("there, REPLICA") && shown.contains("not there: deleted by"), "{shown}");
+        let why = shown.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(why.contains("dr's object is a replica, and the primary no longer has it"), "{shown}");
+    }
+}
+
 #[test]
 fn one_item_masked_and_revealed() {
     golden("item-masked", |size| item(size, false));
@@ -311,6 +344,23 @@ fn dialogs() {
         let trouble = Trouble { action: Action::Plan, lines: lines.map(str::to_owned).into() };
         let ended = Ended { action: Action::Plan, exit: Exit::Incomplete, trouble: Some(trouble), seq: 1 };
         update(&mut model, Message::Ended(ended));
+        model
+    });
+    golden("told", |size| {
+        let mut model = after(&checked(), size);
+        let store = StoreSample {
+            store: StoreId("orders".into()),
+            segments_read: 10,
+            segments: 200,
+            looked_at: 61_204,
+            changed: 12,
+            only_dr: 3,
+            only_primary: 0,
+            differing_at_most: 0.001_25,
+        };
+        let outcome = SampleOutcome { percent: 5.0, stores: vec![store] };
+        let lines = crate::report::sample_sentences(&outcome);
+        update(&mut model, Message::Told { title: "A quick look".into(), lines });
         model
     });
 }

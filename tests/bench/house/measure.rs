@@ -49,8 +49,13 @@ impl Cost {
 
 /// Runs a process to its end.
 pub fn cost_of(command: &mut Command) -> Cost {
+    cost_of_fed(command, Stdio::null())
+}
+
+/// Runs a process that reads `input` to its end.
+pub fn cost_of_fed(command: &mut Command, input: Stdio) -> Cost {
     let mut said = tempfile::tempfile().expect("a file");
-    command.stdin(Stdio::null()).stdout(said.try_clone().expect("a file"));
+    command.stdin(input).stdout(said.try_clone().expect("a file"));
     let started = Instant::now();
     let child = command.spawn().unwrap_or_else(|error| panic!("cannot start {command:?}: {error}"));
     let (status, usage) = wait(child);

@@ -5,11 +5,16 @@
 //! ratio against the peer in the same run; absolute numbers are for the reader. The suite runs every benchmark at a tiny size and
 //! asserts its results, never its times.
 
+mod bulk;
 mod engine;
+mod exports;
 mod measure;
+mod mysql;
 mod objects;
 mod pages;
+mod postgres;
 mod replay;
+mod rows;
 mod scan;
 mod tables;
 
@@ -43,12 +48,16 @@ impl Size {
 type Benchmark = fn(Size) -> Vec<Row>;
 
 /// Every benchmark by name.
-pub const BENCHMARKS: [(&str, Benchmark); 5] = [
+pub const BENCHMARKS: [(&str, Benchmark); 9] = [
     ("scan", scan::run),
     ("tables", tables::run),
     ("replay", replay::run),
     ("engine", engine::run),
+    ("exports", exports::run),
     ("objects", objects::run),
+    ("postgres", postgres::run),
+    ("mysql", mysql::run),
+    ("bulk", bulk::run),
 ];
 
 /// Plays the part that this process was started for, if it was.

@@ -1,4 +1,7 @@
 //! Two buckets of small objects compared: the product's `diff` against `rclone check`, both on SeaweedFS.
+//!
+//! `aws s3 sync` and `s5cmd sync` are asked as well what they would copy from dr: they go by sizes and times, so they see
+//! nothing of a change that keeps the size, where the primary's copies were written last, as after a restore.
 
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
@@ -10,7 +13,7 @@ use aws_sdk_s3::primitives::ByteStream;
 use futures_util::{StreamExt, stream};
 
 use super::Size;
-use super::measure::{Cost, Row, cost_of, failback, in_turns, in_words, part, ratio, without_surroundings};
+use super::measure::{Cost, Row, cost_of, failback, in_turns, in_words, part, peer, ratio, without_surroundings};
 
 /// The targets against `rclone check --fast-list --checksum`.
 const WALL_MAX: f64 = 0.5;
@@ -73,7 +76,7 @@ fn weed() -> Option<Weed> {
     Some(weed)
 }
 
-/// Fills both buckets on `PORT` with so many `OBJECTS`.
+/// Fills both buckets on `PORT` with so many `OBJECTS`, dr's first: the primary's are the newer ones.
 pub fn play(words: &[&str]) {
     let (port, objects): (u16, u64) = (words[0].parse().expect("a port"), words[1].parse().expect("a number"));
     let config = aws_sdk_s3::Config::builder()
@@ -89,15 +92,19 @@ pub fn play(words: &[&str]) {
         for bucket in BUCKETS {
             client.create_bucket().bucket(bucket).send().await.expect("a bucket");
         }
-        let puts = (0..objects).flat_map(|number| BUCKETS.map(|bucket| (bucket, number)));
-        let puts = stream::iter(puts).map(|(bucket, number)| {
-            let version = u64::from(bucket != BUCKETS[0] && number % 100 == CHANGED);
-            let body = format!("object {number:012} {version} ").repeat(1 + (number % 50) as usize);
-            let request = client.put_object().bucket(bucket).key(format!("{:03}/photo-{number:08}.jpg", number % 200));
-            let request = request.content_type("image/jpeg").body(ByteStream::from(body.into_bytes()));
-            async move { request.send().await.expect("a put") }
-        });
-        puts.buffer_unordered(PUTS_AT_ONCE).for_each(|_| std::future::ready(())).await;
+        for bucket in BUCKETS.into_iter().rev() {
+            let puts = stream::iter(0..objects).map(|number| {
+                let version = u64::from(bucket != BUCKETS[0] && number % 100 == CHANGED);
+                let body = format!("object {number:012} {version} ").repeat(1 + (number % 50) as usize);
+                let key = format!("{:03}/photo-{number:08}.jpg", number % 200);
+                let request = client.put_object().bucket(bucket).key(key);
+                let request = request.content_type("image/jpeg").body(ByteStream::from(body.into_bytes()));
+                async move { request.send().await.expect("a put") }
+            });
+            puts.buffer_unordered(PUTS_AT_ONCE).for_each(|_| std::future::ready(())).await;
+            // Times are told in whole seconds.
+            tokio::time::sleep(Duration::from_millis(1_100)).await;
+        }
     });
 }
 
@@ -105,7 +112,8 @@ fn changed(objects: u64) -> u64 {
     objects / 100 + u64::from(objects % 100 > CHANGED)
 }
 
-fn diff(folder: &Path, port: u16, objects: u64) -> Cost {
+/// The product's whole command, with what the profile says of the comparison.
+fn diff(folder: &Path, port: u16, objects: u64, compare: &str) -> Cost {
     let session = tempfile::tempdir_in(folder).expect("a folder");
     let side = |name: &str, region: &str| {
         format!(
@@ -115,7 +123,7 @@ fn diff(folder: &Path, port: u16, objects: u64) -> Cost {
     };
     let profile = format!(
         "name = \"bench\"\n{}{}[machine]\nmemory_mib = 32\nparallel = 4\n[[store]]\nname = \"media\"\nkind = \"s3\"\n\
-         primary = {{ bucket = \"{}\" }}\ndr = {{ bucket = \"{}\" }}\n",
+         primary = {{ bucket = \"{}\" }}\ndr = {{ bucket = \"{}\" }}\ncompare = \"{compare}\"\n",
         side("primary", "us-east-1"),
         side("dr", "us-west-2"),
         BUCKETS[0],
@@ -153,6 +161,32 @@ fn rclone(folder: &Path, port: u16, objects: u64) -> Cost {
     cost
 }
 
+/// What a tool that goes by sizes and times would copy from dr: its cost, and the number of objects that it names.
+fn sync(port: u16, tool: &str, objects: u64) -> Row {
+    let Some(program) = peer(tool) else { return Row::note(format!("{tool} is not installed"), "left out") };
+    let mut command = without_surroundings(&program.display().to_string());
+    command.env("AWS_ACCESS_KEY_ID", "test").env("AWS_SECRET_ACCESS_KEY", "test").env("AWS_REGION", "us-east-1");
+    command.env("AWS_CONFIG_FILE", "/dev/null").env("AWS_SHARED_CREDENTIALS_FILE", "/dev/null");
+    let endpoint = format!("http://127.0.0.1:{port}");
+    let [home, away] = BUCKETS;
+    match tool {
+        "aws" => {
+            command.args(["--endpoint-url", &endpoint, "s3", "sync", "--dryrun"]);
+            command.args([format!("s3://{away}"), format!("s3://{home}")]);
+        }
+        _ => {
+            command.args(["--endpoint-url", &endpoint, "--dry-run", "sync"]);
+            command.args([format!("s3://{away}/*"), format!("s3://{home}/")]);
+        }
+    }
+    let cost = cost_of(&mut command);
+    assert!(cost.status.success(), "{tool}: {}", cost.said);
+    let (named, there) = (cost.said.lines().count() as u64, changed(objects));
+    assert_eq!(named, 0, "{tool} goes by sizes and times, and dr's objects are the older ones: {}", cost.said);
+    let missed = there - named;
+    Row::note(format!("{tool} sync, dry run: MISSES {missed} of {there} changes"), in_words(&cost))
+}
+
 pub fn run(size: Size) -> Vec<Row> {
     let objects: u64 = size.pick(50_000, 120);
     let Some(weed) = weed() else {
@@ -161,21 +195,29 @@ pub fn run(size: Size) -> Vec<Row> {
     let filled = cost_of(&mut part(&format!("objects {} {objects}", weed.port)));
     assert!(filled.status.success(), "{}", filled.said);
     let folder = tempfile::tempdir().expect("a folder");
-    let product = || diff(folder.path(), weed.port, objects);
+    let product = || diff(folder.path(), weed.port, objects, "bodies");
+    let mut notes: Vec<Row> = ["aws", "s5cmd"].iter().map(|tool| sync(weed.port, tool, objects)).collect();
+    let everything = diff(folder.path(), weed.port, objects, "everything");
+    notes.push(Row::note("failback diff, compare = \"everything\"", in_words(&everything)));
     if Command::new("rclone").arg("version").output().is_err() {
         let product = product();
-        return vec![
-            Row::note("rclone is not installed; failback diff", in_words(&product)),
+        let mut rows = vec![
+            Row::note("rclone is not installed; failback diff, compare = \"bodies\"", in_words(&product)),
             Row::peak("peak memory", &product, PEAK_MIB_MAX),
         ];
+        rows.extend(notes);
+        return rows;
     }
-    let peer = || rclone(folder.path(), weed.port, objects);
-    let [product, peer] = in_turns(size.pick(2, 1), |cost| cost.wall, [&mut { product }, &mut { peer }]);
-    vec![
+    let rclone = || rclone(folder.path(), weed.port, objects);
+    let [product, peer] = in_turns(size.pick(3, 1), |cost| cost.wall, [&mut { product }, &mut { rclone }]);
+    let found = format!("failback diff, compare = \"bodies\": finds all {} changes", changed(objects));
+    let mut rows = vec![
         Row::note(format!("rclone check --fast-list --checksum, {objects} objects a side"), in_words(&peer)),
-        Row::note("failback diff, the same", in_words(&product)),
+        Row::note(found, in_words(&product)),
         Row::ratio("wall", ratio(product.wall, peer.wall), WALL_MAX),
         Row::ratio("user and system time", ratio(product.cpu(), peer.cpu()), CPU_MAX),
         Row::peak("peak memory", &product, PEAK_MIB_MAX),
-    ]
+    ];
+    rows.extend(notes);
+    rows
 }

@@ -3,12 +3,15 @@
 //! It holds no items: every page is put together from one template, in which only numbers change. Two tables, `orders` and
 //! `orders-restored`, differ in one item of a hundred. Writes are counted and forgotten.
 
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use serde_json::Value as Json;
+
+use crate::loopback::next_request;
 
 /// The bytes DynamoDB counts for one of these items.
 pub const ITEM_BYTES: usize = 825;
@@ -33,11 +36,11 @@ const TEMPLATE: &str = concat!(
     r##"which is eight hundred and twenty-five bytes by the service's own way of counting them, names of attributes included, as its manual tells it, more or less..."}}"##,
 );
 
-/// Serves `ITEMS` items a table on `PORT`, until it is ended.
+/// Serves `PORT ITEMS [FOLDER]`: so many items a table, and the files of a folder as the objects of any bucket, until it is ended.
 pub fn serve(words: &[&str]) {
     let (port, items): (u16, u64) = (words[0].parse().expect("a port"), words[1].parse().expect("a number of items"));
     let listener = TcpListener::bind(("127.0.0.1", port)).expect("the port");
-    let tables = Arc::new(Tables::new(items));
+    let tables = Arc::new(Tables::new(items, words.get(2).map(PathBuf::from)));
     for stream in listener.incoming().map_while(Result::ok) {
         let tables = tables.clone();
         // A client that hangs up ends its thread.
@@ -63,8 +66,14 @@ pub fn changed(items: u64) -> u64 {
     items / 100 + u64::from(items % 100 > CHANGED)
 }
 
+/// An item of a table as JSON.
+pub fn put_item(out: &mut Vec<u8>, table: &str, number: u64) {
+    Tables::new(0, None).put_item(out, table, number);
+}
+
 struct Tables {
     items: u64,
+    folder: Option<PathBuf>,
     pieces: Vec<Piece>,
     writes: Mutex<Vec<Instant>>,
 }
@@ -76,7 +85,7 @@ enum Piece {
 }
 
 impl Tables {
-    fn new(items: u64) -> Tables {
+    fn new(items: u64, folder: Option<PathBuf>) -> Tables {
         let mut pieces = Vec::new();
         for text in TEMPLATE.split_inclusive(['#', '%']) {
             pieces.push(Piece::Text(text.trim_end_matches(['#', '%'])));
@@ -86,7 +95,7 @@ impl Tables {
                 _ => {}
             }
         }
-        Tables { items, pieces, writes: Mutex::default() }
+        Tables { items, folder, pieces, writes: Mutex::default() }
     }
 
     fn put_item(&self, out: &mut Vec<u8>, table: &str, number: u64) {
@@ -103,29 +112,14 @@ impl Tables {
 
     fn answer(&self, stream: &TcpStream) -> std::io::Result<()> {
         stream.set_nodelay(true)?;
-        let mut reader = BufReader::new(stream);
-        let (mut body, mut reply) = (Vec::new(), Vec::new());
-        loop {
-            let (mut operation, mut length) = (String::new(), 0);
-            loop {
-                let mut line = String::new();
-                if reader.read_line(&mut line)? == 0 {
-                    return Ok(());
-                }
-                let lower = line.trim().to_lowercase();
-                if lower.is_empty() {
-                    break;
-                }
-                match lower.split_once(": ") {
-                    Some(("x-amz-target", target)) => operation = target.replace("dynamodb_20120810.", ""),
-                    Some(("content-length", bytes)) => length = bytes.parse().expect("a length"),
-                    _ => {}
-                }
+        let (mut reader, mut body, mut reply) = (BufReader::new(stream), Vec::new(), Vec::new());
+        while let Some(request) = next_request(&mut reader, &mut body)? {
+            if request.operation.is_empty() {
+                self.object(&request.line, stream)?;
+                continue;
             }
-            body.resize(length, 0);
-            reader.read_exact(&mut body)?;
             reply.clear();
-            self.reply(&operation, &serde_json::from_slice(&body).unwrap_or_default(), &mut reply);
+            self.reply(&request.operation, &serde_json::from_slice(&body).unwrap_or_default(), &mut reply);
             let checksum = crc_fast::checksum(crc_fast::CrcAlgorithm::Crc32IsoHdlc, &reply);
             let head = "HTTP/1.1 200 OK\r\ncontent-type: application/x-amz-json-1.0\r\nx-amzn-requestid: R";
             let head = format!("{head}\r\nx-amz-crc32: {checksum}\r\ncontent-length: {}\r\n\r\n", reply.len());
@@ -133,13 +127,31 @@ impl Tables {
             stream.write_all(head.as_bytes())?;
             stream.write_all(&reply)?;
         }
+        Ok(())
+    }
+
+    /// Answers for S3: the file below the folder that a path names after its bucket.
+    fn object(&self, line: &str, mut stream: &TcpStream) -> std::io::Result<()> {
+        let (method, path) = line.split_once(' ').unwrap_or((line, ""));
+        let path = path.split('?').next().unwrap_or_default().trim_start_matches('/');
+        let key = path.split_once('/').map_or("", |(_bucket, key)| key);
+        let file = self.folder.as_ref().and_then(|folder| std::fs::File::open(folder.join(Path::new(key))).ok());
+        let length = file.as_ref().map(|file| file.metadata().map(|known| known.len())).transpose()?;
+        match (method, file, length) {
+            ("GET", Some(mut file), Some(length)) => {
+                write!(stream, "HTTP/1.1 200 OK\r\ncontent-length: {length}\r\n\r\n")?;
+                std::io::copy(&mut file, &mut stream).map(drop)
+            }
+            ("HEAD", _, _) => write!(stream, "HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n"),
+            _ => write!(stream, "HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n"),
+        }
     }
 
     fn reply(&self, operation: &str, asked: &Json, out: &mut Vec<u8>) {
         match operation {
-            "scan" => self.scan(asked, out),
-            "batchgetitem" => self.batch(asked, out),
-            "describetable" => {
+            "Scan" => self.scan(asked, out),
+            "BatchGetItem" => self.batch(asked, out),
+            "DescribeTable" => {
                 let table = asked["TableName"].as_str().unwrap_or_default();
                 let text = format!(
                     r#"{{"Table":{{"TableName":"{table}","TableId":"id-of-{table}","TableStatus":"ACTIVE","ItemCount":{},
@@ -150,16 +162,16 @@ impl Tables {
                 );
                 out.extend_from_slice(text.as_bytes());
             }
-            "describetimetolive" => {
+            "DescribeTimeToLive" => {
                 out.extend_from_slice(br#"{"TimeToLiveDescription":{"TimeToLiveStatus":"DISABLED"}}"#);
             }
-            "writes" => {
+            "Writes" => {
                 let writes = self.writes.lock().expect("writes");
                 let time = writes.first().zip(writes.last()).map_or(Duration::ZERO, |(first, last)| *last - *first);
                 let told = serde_json::json!({"writes": writes.len(), "seconds": time.as_secs_f64()});
                 out.extend_from_slice(told.to_string().as_bytes());
             }
-            "putitem" => {
+            "PutItem" => {
                 self.writes.lock().expect("writes").push(Instant::now());
                 // A writer that asks for what it replaced is told.
                 out.extend_from_slice(br#"{"Attributes":"#);

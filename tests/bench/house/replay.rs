@@ -14,7 +14,7 @@ pub fn run(size: Size) -> Vec<Row> {
     let server = Server::start(|port| format!("pages {port} {items}"));
     let path = folder.path().join("profile.toml");
     let more = format!("policy = {{ unattributed = \"dr-wins\" }}\nlimits = {{ writes_per_second = {limit} }}");
-    std::fs::write(&path, profile(server.port, &more)).expect("written");
+    std::fs::write(&path, profile(server.port, "", &more)).expect("written");
     let run = |words: &[&str]| {
         let mut command = failback();
         command.args(words).arg(&path).arg("--json").arg("--session").arg(folder.path().join("session"));

@@ -3,35 +3,18 @@
 use std::time::Duration;
 
 use failback::model::{Side, StoreId};
-use failback::profile::{CredentialsProfile, Secret, SideProfile};
 use failback::store::ReadStore;
 use failback::store::dynamodb::DynamoDbStore;
 use futures_util::TryStreamExt;
 
 use super::measure::{Cost, Row, Server, cost_of, in_turns, in_words, part, ratio};
 use super::{Size, pages};
+use crate::loopback::side_on_port;
 
 /// The target: hashing on the way, against the SDK's parser and hashing.
 const RATIO_MAX: f64 = 0.45;
 
 const PARTITIONS: usize = 4;
-
-/// A side whose services listen on a loopback port.
-fn side(port: u16) -> SideProfile {
-    SideProfile {
-        region: "us-east-1".into(),
-        aws_profile: None,
-        role_arn: None,
-        account: None,
-        endpoint_url: Some(format!("http://127.0.0.1:{port}")),
-        endpoints: Default::default(),
-        credentials: Some(CredentialsProfile {
-            access_key_id: "test".into(),
-            secret_access_key: Secret("test".into()),
-            session_token: None,
-        }),
-    }
-}
 
 /// Scans the table on `PORT` in one of the `WAY`s, and says how many leaves it has and what they come to.
 pub fn play(words: &[&str]) {
@@ -39,7 +22,9 @@ pub fn play(words: &[&str]) {
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
     let (leaves, sum) = runtime.block_on(async {
         let id = StoreId("orders".into());
-        let store = DynamoDbStore::connect(id, Side::Dr, &side(port), "orders", None).await.expect("a store");
+        let store = DynamoDbStore::connect(id, Side::Dr, &side_on_port(port, "us-east-1"), "orders", None)
+            .await
+            .expect("a store");
         let store = if way == "parsed" { store.with_parsed_pages() } else { store };
         let scan = store.begin_scan(PARTITIONS).await.expect("a scan");
         let each = (0..scan.partitions()).map(|partition| {

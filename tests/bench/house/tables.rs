@@ -10,15 +10,15 @@ use super::{Size, pages};
 const RATIO_MAX: f64 = 0.06;
 
 /// The target for memory at any size of table, in mebibytes.
-const PEAK_MIB_MAX: f64 = 128.0;
+pub const PEAK_MIB_MAX: f64 = 128.0;
 
 /// Segments of one table read at a time, for both contestants.
 const SEGMENTS: usize = 4;
 
 const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/bench/peers/boto3_diff.py");
 
-/// A profile of the two tables of the server on `port`; `more` belongs to the store.
-pub fn profile(port: u16, more: &str) -> String {
+/// A profile of the two tables of the server on `port`; `times` goes before all tables, `more` belongs to the store.
+pub fn profile(port: u16, times: &str, more: &str) -> String {
     let side = |name: &str, region: &str| {
         format!(
             r#"
@@ -31,9 +31,9 @@ credentials = {{ access_key_id = "test", secret_access_key = "test" }}
     };
     format!(
         r#"name = "bench"
+{times}
 {}{}
 [machine]
-memory_mib = 64
 parallel = {SEGMENTS}
 
 [[store]]
@@ -49,10 +49,11 @@ dr = {{ table = "orders-restored" }}
 }
 
 /// The product's whole command: both sides read and hashed, joined, every difference read once more, manifests and delta written.
-fn diff(folder: &Path, port: u16, items: u64) -> Cost {
+/// `times` and `more` are as of [`profile`].
+pub fn diff(folder: &Path, port: u16, items: u64, (times, more): (&str, &str)) -> Cost {
     let session = tempfile::tempdir_in(folder).expect("a folder");
     let path = session.path().join("profile.toml");
-    std::fs::write(&path, profile(port, "")).expect("written");
+    std::fs::write(&path, profile(port, times, more)).expect("written");
     let mut command = failback();
     command.arg("diff").arg(&path).arg("--json").arg("--session").arg(session.path().join("session"));
     command.current_dir(session.path());
@@ -60,7 +61,13 @@ fn diff(folder: &Path, port: u16, items: u64) -> Cost {
     assert_eq!(cost.status.code(), Some(1), "the tables differ: {}", cost.said);
     let store = &cost.json()["stores"][0];
     assert_eq!(store["primary"]["items"], items);
-    assert_eq!(store["verdicts"]["unattributed"], pages::changed(items));
+    cost
+}
+
+/// The same without a base: nothing tells who changed what differs.
+fn without_base(folder: &Path, port: u16, items: u64) -> Cost {
+    let cost = diff(folder, port, items, ("", ""));
+    assert_eq!(cost.json()["stores"][0]["verdicts"]["unattributed"], pages::changed(items));
     cost
 }
 
@@ -80,7 +87,7 @@ pub fn run(size: Size) -> Vec<Row> {
     let mut rows = Vec::new();
     if peer("python").is_some() {
         let script = || boto3(server.port, items).expect("boto3 is installed");
-        let product = || diff(folder.path(), server.port, items);
+        let product = || without_base(folder.path(), server.port, items);
         let rounds = size.pick(2, 1);
         let [product, script] = in_turns(rounds, |cost| cost.wall, [&mut { product }, &mut { script }]);
         rows.push(Row::note(format!("boto3, {items} items a side, {SEGMENTS} segments a side"), in_words(&script)));
@@ -90,12 +97,12 @@ pub fn run(size: Size) -> Vec<Row> {
     } else {
         rows.push(Row::note(
             "boto3 is not installed; failback diff",
-            in_words(&diff(folder.path(), server.port, items)),
+            in_words(&without_base(folder.path(), server.port, items)),
         ));
     }
     for items in size.pick([200_000, 2_000_000], [500, 4_000]) {
         let server = Server::start(|port| format!("pages {port} {items}"));
-        let cost = diff(folder.path(), server.port, items);
+        let cost = without_base(folder.path(), server.port, items);
         rows.push(Row::peak(format!("peak memory, {items} items a side"), &cost, PEAK_MIB_MAX));
     }
     rows

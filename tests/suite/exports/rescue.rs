@@ -164,6 +164,12 @@ async fn bases_are_saved_once_and_a_second_run_goes_on() {
 
     let first = home.run(RESCUE).exits(4).json();
     assert_eq!(states(&first), ["in-progress"; 6], "{first}");
+    let checked = home.run("check p.toml --json").json();
+    let (findings, rescued) = (checked["findings"].to_string(), checked["rescued"].as_array().expect("a list").len());
+    assert!(
+        findings.contains(" of 6 exports are there") == (rescued == 0),
+        "how far they are, or the lines: {checked}"
+    );
     assert_eq!(door.started(), 6, "on each side all at T0, and two windows since");
     let windows: Vec<(&str, &str)> = first["exports"].as_array().expect("exports")[1..3]
         .iter()
@@ -185,6 +191,15 @@ async fn bases_are_saved_once_and_a_second_run_goes_on() {
     );
     let listed = regions.tables[PRIMARY].list_exports().send().await.expect("listed");
     assert_eq!(listed.export_summaries().len(), 3);
+
+    // check prints the very lines, for as long as the profile does not have them; dr's FULL export is a second copy of the base.
+    let checked = home.run("check p.toml").out;
+    let (_, lines) = checked.split_once("for [[store]] sensors of the profile:\n").expect("the lines to paste");
+    let lines: Vec<&str> = lines.lines().take(2).map(str::trim).collect();
+    assert!(lines.iter().all(|line| text.contains(line)), "as the rescue printed them: {lines:?}");
+    let profile = home.read("p.toml");
+    home.write("p.toml", &profile.replace("[rescue]", &format!("{}\n[rescue]", lines.join("\n"))));
+    assert!(!home.run("check p.toml").out.contains("for [[store]]"), "the profile has them");
 }
 
 #[tokio::test(flavor = "multi_thread")]

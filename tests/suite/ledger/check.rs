@@ -101,6 +101,33 @@ async fn row_security_blocks_whoever_it_would_hide_rows_from() {
     assert_eq!(findings(&home.run("check p.toml --json").exits(2)), [format!("blocker dr: {what}")]);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn materialized_views_are_named_with_the_command_that_refreshes_them() {
+    let views = "CREATE TABLE public.plain (id int PRIMARY KEY); CREATE TABLE public.parts (id int PRIMARY KEY) PARTITION BY RANGE (id);
+      CREATE TABLE public.part PARTITION OF public.parts DEFAULT;
+      CREATE SCHEMA \"Ünï\"; CREATE TABLE \"Ünï\".a (id int PRIMARY KEY); CREATE SCHEMA other; CREATE TABLE other.b (id int);
+      CREATE VIEW other.between AS SELECT count(*) AS n FROM public.plain;
+      CREATE MATERIALIZED VIEW other.\"To tal\" AS SELECT * FROM other.between;
+      CREATE MATERIALIZED VIEW other.again AS SELECT * FROM other.\"To tal\";
+      CREATE MATERIALIZED VIEW other.of_part AS SELECT * FROM public.part;
+      CREATE MATERIALIZED VIEW other.apart AS SELECT * FROM other.b;";
+    let Some((ledgers, home)) = checked(SUPERUSER, views, views).await else { return };
+    let ran = home.run("check p.toml --json").exits(0);
+    let what = "materialized views that show the rows of before a replay: other.of_part, other.To tal, other.again";
+    assert_eq!(
+        findings(&ran),
+        ["note dr: not named by tables: other.b".to_owned(), format!("warning primary: {what}")]
+    );
+    let document = ran.json();
+    let found = document["findings"].as_array().expect("findings").iter();
+    let hint =
+        found.filter_map(|finding| finding["hint"].as_str()).find(|hint| hint.contains("REFRESH")).expect("a hint");
+    let commands = hint.strip_prefix("after the final pass: ").expect("when");
+    ledgers.run(PRIMARY, "INSERT INTO public.plain VALUES (1)").await;
+    ledgers.run(PRIMARY, commands).await;
+    assert_eq!(ledgers.number(PRIMARY, "SELECT n FROM other.again").await, 1, "in an order that works");
+}
+
 const TRIGGERS: &str = "CREATE FUNCTION public.note() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END';
   CREATE SCHEMA \"Ünï\"; CREATE TABLE \"Ünï\".a (id int PRIMARY KEY, at date) ; CREATE TABLE public.b (id int PRIMARY KEY);
   CREATE TRIGGER plain AFTER INSERT ON public.b FOR EACH ROW EXECUTE FUNCTION public.note();

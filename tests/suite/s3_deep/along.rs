@@ -6,12 +6,17 @@ use aws_sdk_s3::types::{
     LifecycleRuleFilter, NotificationConfiguration, ObjectCannedAcl, ObjectOwnership, OwnershipControls,
     OwnershipControlsRule, ServerSideEncryption,
 };
+use aws_sdk_s3::types::{
+    DefaultRetention, ObjectLockConfiguration, ObjectLockEnabled, ObjectLockMode, ObjectLockRetentionMode,
+    ObjectLockRule,
+};
 use failback::profile::BucketProfile;
 use failback::store::s3::S3Store;
 use failback::store::{Depth, Expected, GuardedWrite, Outcome, ReadStore, Wanted, WriteStore};
 
 use super::{AWAY, HOME, Stage};
 use crate::peers;
+use crate::rig::{now, sides_on_port};
 use crate::s3::Region;
 
 fn key(name: &str) -> failback::model::Key {
@@ -57,6 +62,73 @@ async fn objects_are_encrypted_with_the_key_of_the_primarys_region() {
     assert_eq!(head.server_side_encryption(), Some(&ServerSideEncryption::AwsKms));
     assert!(head.ssekms_key_id().is_some_and(|key| key.contains("key-of-primary")), "{:?}", head.ssekms_key_id());
     assert_eq!(carry(&primary, &dr, "secret").await, Outcome::AlreadyApplied);
+}
+
+/// The retention of the current version of an object: its mode, and the whole days that are left of it.
+async fn retention(region: &Region, bucket: &str, key: &str) -> Option<(String, i64)> {
+    let head = region.client.head_object().bucket(bucket).key(key).send().await.expect("there");
+    let left = head.object_lock_retain_until_date()?.secs() - now().as_second();
+    // Whole days, though a moment of the last has passed.
+    Some((head.object_lock_mode()?.as_str().to_owned(), (left + 3_600) / 86_400))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_default_retention_locks_what_has_no_lock_of_its_own() {
+    let Some(stage) = Stage::open().await else { return };
+    for (region, bucket) in [(&stage.home, "locked-home"), (&stage.away, "locked-away")] {
+        let mut request = region.client.create_bucket().bucket(bucket).object_lock_enabled_for_bucket(true);
+        if bucket == "locked-away" {
+            let place = aws_sdk_s3::types::BucketLocationConstraint::UsWest2;
+            let place = aws_sdk_s3::types::CreateBucketConfiguration::builder().location_constraint(place);
+            request = request.create_bucket_configuration(place.build());
+        }
+        request.send().await.expect("a bucket");
+    }
+    let default = DefaultRetention::builder().mode(ObjectLockRetentionMode::Governance).days(30).build();
+    let config = ObjectLockConfiguration::builder().object_lock_enabled(ObjectLockEnabled::Enabled);
+    let config = config.rule(ObjectLockRule::builder().default_retention(default).build()).build();
+    let request = stage.home.client.put_object_lock_configuration().bucket("locked-home");
+    request.object_lock_configuration(config).send().await.expect("a default retention");
+    stage.put("locked-away", "plain", "x").await;
+    for (key, days) in [("shorter", 5), ("longer", 90)] {
+        let until = aws_sdk_s3::primitives::DateTime::from_secs(now().as_second() + days * 86_400);
+        let request = stage.away.client.put_object().bucket("locked-away").key(key).body(ByteStream::from_static(b"x"));
+        let request = request.object_lock_mode(ObjectLockMode::Compliance).object_lock_retain_until_date(until);
+        request.send().await.expect("a locked object");
+    }
+    let profile = |fields: &str| {
+        let text = format!(
+            "name = \"p\"\n{}[[store]]\nname = \"media\"\nkind = \"s3\"\nprimary = {{ bucket = \"locked-home\"{fields} }}\n\
+             dr = {{ bucket = \"locked-away\" }}\npolicy = {{ unattributed = \"mirror\", deletes = \"mirror\" }}\n",
+            sides_on_port(stage.server.port)
+        );
+        stage.program.write("p.toml", &text);
+    };
+    profile("");
+    let check = stage.run("check p.toml").out;
+    assert!(check.contains("by default (GOVERNANCE, 30 days)"), "{check}");
+    stage.run("plan p.toml --allow-everything").exits(0);
+    stage.run("replay p.toml --apply --yes").exits(0);
+    let kept = |days| Some(("COMPLIANCE".to_owned(), days));
+    assert_eq!(retention(&stage.home, "locked-home", "plain").await, Some(("GOVERNANCE".to_owned(), 30)));
+    assert_eq!(retention(&stage.home, "locked-home", "shorter").await, kept(5), "as dr has it");
+    assert_eq!(retention(&stage.home, "locked-home", "longer").await, kept(90));
+    stage.run("diff p.toml").exits(0);
+    // A lock does not stand in the way of a new version, nor of a delete that keeps the old ones.
+    stage.put("locked-away", "plain", "changed").await;
+    profile(", object_lock = \"drop\"");
+    stage.put("locked-away", "dropped", "x").await;
+    stage.delete("locked-away", "longer").await;
+    stage.run("plan p.toml --allow-everything").exits(0);
+    stage.run("replay p.toml --apply --yes").exits(0);
+    assert_eq!(stage.home.body("locked-home", "plain").await, "changed");
+    assert_eq!(retention(&stage.home, "locked-home", "dropped").await, Some(("GOVERNANCE".to_owned(), 30)));
+    stage.run("diff p.toml").exits(0);
+    stage.run("undo p.toml --yes").exits(0);
+    let gone = stage.home.client.head_object().bucket("locked-home").key("plain").send().await;
+    assert!(gone.is_err(), "a marker stands over what is locked");
+    let versions = stage.home.client.list_object_versions().bucket("locked-home").prefix("longer").send().await;
+    assert!(!versions.expect("listed").versions().is_empty(), "no locked version is removed");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -155,7 +227,20 @@ async fn an_archived_object_blocks_with_the_command_that_restores_it() {
     let Some(stage) = Stage::open().await else { return };
     let request = stage.away.client.put_object().bucket(AWAY).key("a film").body(ByteStream::from_static(b"ice"));
     request.storage_class(aws_sdk_s3::types::StorageClass::Glacier).send().await.expect("an object");
+    // Archived on both sides alike: nothing has to be read of it.
+    for (region, bucket) in [(&stage.home, HOME), (&stage.away, AWAY)] {
+        let request = region.client.put_object().bucket(bucket).key("old").body(ByteStream::from_static(b"ice"));
+        request.storage_class(aws_sdk_s3::types::StorageClass::DeepArchive).send().await.expect("an object");
+    }
     stage.profile(None, "policy = { unattributed = \"dr-wins\" }", ["", ""]);
+    let check = stage.run("check p.toml --json");
+    let findings = check.json()["findings"].as_array().expect("findings").clone();
+    let blockers: Vec<_> = findings.iter().filter(|finding| finding["level"] == "blocker").collect();
+    assert_eq!(blockers.len(), 1, "{}", check.out);
+    assert_eq!(blockers[0]["subject"], "media dr");
+    let words = blockers[0].to_string();
+    assert!(words.contains("1 objects of bucket media-away are archived and not restored, of 2"), "{words}");
+    assert!(words.contains("restore-object --region us-west-2 --bucket media-away --key"), "{words}");
     let plan = stage.run("plan p.toml --allow-everything --json").exits(3).json();
     let held = stage.program.lines(std::path::Path::new(plan["held_file"].as_str().expect("a file")));
     let reason = held[0]["reason"].as_str().expect("a reason");

@@ -36,9 +36,17 @@ async fn uploads_and_deletes_that_never_reached_dr_are_stranded() {
         let request = stage.home.client.delete_object().bucket(HOME).key("erased");
         request.set_version_id(version.version_id().map(str::to_owned)).send().await.expect("erased");
     }
+    // The histories tell the same whether objects are asked about one by one or not.
+    stage.profile(Some(struck), "base = \"versions\"\ncompare = \"bodies\"", ["", ""]);
+    let by_listing = stage.run("diff p.toml --json").exits(1);
+    let bodies = stage.delta(&by_listing);
     stage.profile(Some(struck), "base = \"versions\"", ["", ""]);
     let diff = stage.run("diff p.toml --json").exits(1);
     let delta = stage.delta(&diff);
+    for verdict in ["unchanged", "converged"] {
+        let counted = |diff: &crate::rig::Ran| diff.json()["stores"][0]["verdicts"][verdict].clone();
+        assert_eq!(counted(&by_listing), counted(&diff), "{verdict}");
+    }
     for (key, expected) in [
         ("kept", ("same", "")),
         ("gone", ("same", "")),
@@ -52,6 +60,7 @@ async fn uploads_and_deletes_that_never_reached_dr_are_stranded() {
         ("erased", ("dr_only", "insert")),
     ] {
         assert_eq!(told(&delta, key), expected, "{key}");
+        assert_eq!(told(&bodies, key), expected, "{key} by listing");
     }
     let doubt = delta["erased"]["doubt"].as_str().expect("a doubt");
     assert!(doubt.contains("erased"), "a replica of what is no more is not brought back by itself: {doubt}");

@@ -1,8 +1,7 @@
 //! A writer that does not stop before the freeze: passes, freeze, final pass; nothing newer is overwritten.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::path::PathBuf;
 
 use super::{AWAY, HOME, Stage};
 use crate::rig::now;
@@ -11,11 +10,14 @@ use crate::s3::Region;
 /// What a writer left, by key; `None` where it deleted.
 type Truth = BTreeMap<String, Option<String>>;
 
-/// Writes, overwrites and deletes until it is told to stop.
-async fn write(region: Region, bucket: &'static str, prefix: &'static str, stop: Arc<AtomicBool>) -> Truth {
+/// Stops the writers, and waits until the last of their writes has ended: a pipe is read to which they write then.
+const FENCE: &str = "touch fence; read answer < stopped";
+
+/// Writes, overwrites and deletes until the fence is there.
+async fn write(region: Region, bucket: &'static str, prefix: &'static str, fence: PathBuf) -> Truth {
     let mut truth = Truth::new();
     let mut turn = 0_u64;
-    while !stop.load(Ordering::SeqCst) {
+    while !fence.exists() {
         turn += 1;
         let key = format!("{prefix}/{:02}", turn * 7 % 23);
         if turn.is_multiple_of(5) {
@@ -54,12 +56,16 @@ async fn a_writer_that_never_stops_before_the_freeze_loses_nothing() {
         "base = { checkpoint = \"step\" }\npolicy = { delete_limit_percent = 100, overwrite_limit_percent = 100 }",
         ["", ""],
     );
-    let (stop_dr, stop_primary) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
-    let by_dr = tokio::spawn(write(stage.away.clone(), AWAY, "dr", stop_dr.clone()));
+    let made = std::process::Command::new("mkfifo").arg(stage.program.path("stopped")).status().expect("mkfifo");
+    assert!(made.success());
+    let writer = |region: &Region, bucket, prefix| {
+        tokio::spawn(write(region.clone(), bucket, prefix, stage.program.path("fence")))
+    };
+    let by_dr = writer(&stage.away, AWAY, "dr");
     // Something that nobody knew of goes on writing to the primary, to keys that dr changes too and to others.
-    let stray = tokio::spawn(write(stage.home.clone(), HOME, "primary", stop_primary.clone()));
-    let stray_both = tokio::spawn(write(stage.home.clone(), HOME, "both", stop_primary.clone()));
-    let dr_both = tokio::spawn(write(stage.away.clone(), AWAY, "both", stop_dr.clone()));
+    let stray = writer(&stage.home, HOME, "primary");
+    let stray_both = writer(&stage.home, HOME, "both");
+    let dr_both = writer(&stage.away, AWAY, "both");
     for pass in 0..3 {
         let plan = stage.run("plan p.toml --allow-everything --json");
         assert!(matches!(plan.code, Some(0 | 3)), "pass {pass}: {}", plan.err);
@@ -68,15 +74,22 @@ async fn a_writer_that_never_stops_before_the_freeze_loses_nothing() {
         let verify = stage.run("verify p.toml --json");
         assert_ne!(verify.code, Some(0), "pass {pass}: no parity while anything writes: {}", verify.out);
     }
-    // The freeze: dr's writers stop, and the stray ones are found and stopped too.
-    stop_dr.store(true, Ordering::SeqCst);
-    stop_primary.store(true, Ordering::SeqCst);
-    let (by_dr, stray) = (by_dr.await.expect("a writer"), stray.await.expect("a writer"));
-    let (stray_both, dr_both) = (stray_both.await.expect("a writer"), dr_both.await.expect("a writer"));
-    let plan = stage.run("plan p.toml --allow-everything --json");
-    assert!(matches!(plan.code, Some(0 | 3)), "{}", plan.err);
-    let replay = stage.run("replay p.toml --apply --yes --json");
+    let frozen = "command = [\"sh\", \"fence.sh\"]\nnegative_write_test = [\"test\", \"!\", \"-e\", \"fence\"]";
+    let text = stage.program.read("p.toml");
+    let text = text.replace("command = [\"true\"]\nnegative_write_test = [\"false\"]", frozen);
+    assert!(text.contains(frozen), "{text}");
+    stage.program.write("p.toml", &text);
+    stage.program.write("fence.sh", FENCE);
+    // The freeze: dr's writers stop, and the stray ones are found and stopped too; then comes the final pass.
+    let stopped = stage.program.path("stopped");
+    let truths = tokio::spawn(async move {
+        let truths = tokio::try_join!(by_dr, stray, stray_both, dr_both).expect("writers");
+        tokio::task::spawn_blocking(move || std::fs::write(stopped, "all\n")).await.expect("told").expect("a reader");
+        truths
+    });
+    let replay = stage.run("replay p.toml --apply --freeze --allow-everything --yes --json");
     assert!(matches!(replay.code, Some(0 | 3)), "{}", replay.err);
+    let (by_dr, stray, stray_both, dr_both) = truths.await.expect("the writers ended");
     assert!(by_dr.len() == 23 && stray.len() == 23, "every key was written");
     for (key, expected) in &by_dr {
         assert_eq!(body_of(&stage.home, HOME, key).await, *expected, "{key}: dr's last word is on the primary");

@@ -7,6 +7,7 @@
 mod dynamodb;
 mod improvised;
 mod memory;
+mod mysql;
 mod player;
 mod postgres;
 mod s3;
@@ -19,7 +20,7 @@ use crate::peers::{self, PostgresMajor};
 use script::Script;
 use stage::{Place, Stage};
 
-use Place::{DynamoDb, Memory, Postgres15, Postgres18, S3Ministack, S3SeaweedFs};
+use Place::{DynamoDb, MariaDb, Memory, Postgres15, Postgres18, S3Ministack, S3SeaweedFs};
 
 /// What plays where. The scripts say it too: a script that is lost, or that no longer plays somewhere, is noticed by this.
 const BILL: &[(&str, &[Place])] = &[
@@ -29,11 +30,11 @@ const BILL: &[(&str, &[Place])] = &[
     ("4-empty-dr", &Place::ALL),
     ("5-behind-the-back", &Place::ALL),
     ("6-catch-up", &Place::ALL),
-    ("7-recreated", &[Memory, DynamoDb, Postgres15, Postgres18, S3Ministack]),
-    ("8-newest", &[DynamoDb, Postgres15, Postgres18]),
+    ("7-recreated", &[Memory, DynamoDb, Postgres15, Postgres18, MariaDb, S3Ministack]),
+    ("8-newest", &[DynamoDb, Postgres15, Postgres18, MariaDb]),
     ("9-expired", &[Memory, DynamoDb]),
-    ("10-restored-base", &[DynamoDb, Postgres15, Postgres18, S3Ministack, S3SeaweedFs]),
-    ("11-base-of-unknown-age", &[DynamoDb, Postgres15, Postgres18]),
+    ("10-restored-base", &[DynamoDb, Postgres15, Postgres18, MariaDb, S3Ministack, S3SeaweedFs]),
+    ("11-base-of-unknown-age", &[DynamoDb, Postgres15, Postgres18, MariaDb]),
     ("12-base-too-old", &Place::ALL),
     ("13-base-after-disaster", &Place::ALL),
     ("14-two-passes-then-freeze", &Place::ALL),
@@ -41,8 +42,8 @@ const BILL: &[(&str, &[Place])] = &[
     ("16-stranded-deletes", &Place::ALL),
     ("17-converged", &Place::ALL),
     ("18-odd-keys", &Place::ALL),
-    ("19-empty-key", &[Memory, Postgres15, Postgres18]),
-    ("20-keys-like-paths", &[Memory, DynamoDb, Postgres15, Postgres18, S3Ministack]),
+    ("19-empty-key", &[Memory, Postgres15, Postgres18, MariaDb]),
+    ("20-keys-like-paths", &[Memory, DynamoDb, Postgres15, Postgres18, MariaDb, S3Ministack]),
     ("21-base-too-new", &Place::ALL),
     ("22-late-changes", &Place::ALL),
     ("23-again-after-undo", &Place::ALL),
@@ -128,6 +129,12 @@ async fn scenarios_on_postgres_15() {
 async fn scenarios_on_postgres_18() {
     let Some(databases) = postgres::Databases::open(PostgresMajor::V18).await else { return };
     play_all(Postgres18, async |script| databases.stage(script).await).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn scenarios_on_mariadb() {
+    let Some(databases) = mysql::Databases::open().await else { return };
+    play_all(MariaDb, async |script| databases.stage(script).await).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

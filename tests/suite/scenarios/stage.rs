@@ -14,13 +14,21 @@ pub enum Place {
     DynamoDb,
     Postgres15,
     Postgres18,
+    MariaDb,
     S3Ministack,
     S3SeaweedFs,
 }
 
 impl Place {
-    pub const ALL: [Place; 6] =
-        [Place::Memory, Place::DynamoDb, Place::Postgres15, Place::Postgres18, Place::S3Ministack, Place::S3SeaweedFs];
+    pub const ALL: [Place; 7] = [
+        Place::Memory,
+        Place::DynamoDb,
+        Place::Postgres15,
+        Place::Postgres18,
+        Place::MariaDb,
+        Place::S3Ministack,
+        Place::S3SeaweedFs,
+    ];
 
     /// The places of a kind of store, or the one place of that very name, in the script `script`.
     pub fn named(word: &str, script: &str) -> Vec<Place> {
@@ -28,6 +36,7 @@ impl Place {
             "memory" => vec![Place::Memory],
             "dynamodb" => vec![Place::DynamoDb],
             "postgres" => vec![Place::Postgres15, Place::Postgres18],
+            "mysql" => vec![Place::MariaDb],
             "s3" => vec![Place::S3Ministack, Place::S3SeaweedFs],
             "s3-ministack" => vec![Place::S3Ministack],
             "s3-seaweedfs" => vec![Place::S3SeaweedFs],
@@ -107,6 +116,7 @@ pub fn key_of_id(kind: StoreKind, id: &str) -> (Json, String) {
     match kind {
         StoreKind::Memory | StoreKind::DynamoDb => (json!({"id": {"S": id}}), format!("id={id}")),
         StoreKind::Postgres => (json!({"table": "public.item", "id": id}), format!("public.item id={id}")),
+        StoreKind::Mysql => (json!({"table": "item", "id": id}), format!("item id={id}")),
         StoreKind::S3 => (json!({ "key": id }), id.to_owned()),
     }
 }
@@ -115,7 +125,7 @@ pub fn key_of_id(kind: StoreKind, id: &str) -> (Json, String) {
 pub fn id_of_key(kind: StoreKind, key: &Json) -> String {
     let id = match kind {
         StoreKind::Memory | StoreKind::DynamoDb => &key["id"]["S"],
-        StoreKind::Postgres => &key["id"],
+        StoreKind::Postgres | StoreKind::Mysql => &key["id"],
         StoreKind::S3 => &key["key"],
     };
     let id = id.as_str().unwrap_or_else(|| panic!("{key} has no id"));

@@ -60,8 +60,9 @@ static int is_watched(const char *path) {
     size_t length = strlen(path);
     if (mode == OFF || strncmp(path, folder, strlen(folder)) != 0) return 0;
     if (part && !strstr(path, part)) return 0;
-    /* Nothing rests on how far the work has come, and how often that is told depends on the time it takes. */
+    /* Nothing rests on how far the work has come and on orders for its pace; how often both are looked at depends on the time it takes. */
     if (strstr(path, "/progress.json")) return 0;
+    if (strstr(path, "/pace.")) return 0;
     return mode == FULL || length < 4 || strcmp(path + length - 4, "-shm") != 0;
 }
 

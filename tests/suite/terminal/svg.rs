@@ -99,6 +99,28 @@ fn runs(screen: &Screen, row: u16, columns: u16) -> Vec<Run> {
     runs
 }
 
+/// A picture with one text in place of another; what stands in its line keeps its width by cells.
+pub fn renamed(svg: &str, from: &str, to: &str) -> String {
+    let mut renamed = String::with_capacity(svg.len());
+    for line in svg.lines() {
+        let times = line.matches(from).count();
+        let shorter = (from.chars().count() as i64 - to.chars().count() as i64) * times as i64 * i64::from(CELL_WIDTH);
+        let length =
+            line.split_once("textLength=\"").and_then(|(_, rest)| rest.split_once('"')).map(|(length, _)| length);
+        let line = match (times, length, length.and_then(|length| length.parse::<i64>().ok())) {
+            (1.., Some(was), Some(cells)) => {
+                let [was, will] =
+                    [was.to_owned(), (cells - shorter).to_string()].map(|n| format!("textLength=\"{n}\""));
+                line.replace(from, to).replace(&was, &will)
+            }
+            _ => line.replace(from, to),
+        };
+        renamed += &line;
+        renamed.push('\n');
+    }
+    renamed
+}
+
 fn draw(svg: &mut String, row: u16, run: &Run) {
     let Run { column, columns, text, style } = run;
     if let Some(paper) = &style.paper {

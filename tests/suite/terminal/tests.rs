@@ -159,12 +159,13 @@ fn a_question_can_be_interrupted() {
 
 /// Both sides differ in every item, and are read for seconds.
 async fn home_that_reads_slowly(regions: &Regions) -> Home {
-    for at in 0..30 {
-        regions.put(PRIMARY, reading("s", at, "1")).await;
-        regions.put(DR, reading("s", at, "2")).await;
+    // In many partitions, so that every segment has some: each waits for what the one before has read.
+    for at in 0..40 {
+        regions.put(PRIMARY, reading(&format!("s{at}"), at, "1")).await;
+        regions.put(DR, reading(&format!("s{at}"), at, "2")).await;
     }
     let home = Home::new();
-    let slow = sensors("limits = { reads_per_second = 4 }\n");
+    let slow = sensors("limits = { reads_per_second = 1 }\n");
     home.write("p.toml", &format!("name = \"p\"\n{}{slow}", regions.sides()));
     home
 }
@@ -200,10 +201,13 @@ async fn a_second_person_sees_how_far_a_command_has_come() {
     let home = home_that_reads_slowly(&regions).await;
     let work = Terminal::start(&home, "diff p.toml", SMALL, &[]);
     work.wait_for("read sensors dr");
+    // However long the guest takes to come, the command is under way.
+    work.signal(Signal::SIGSTOP);
     let guest = Terminal::start(&home, "run p.toml --watch", SMALL, &[]);
     guest.wait_for("LOOKING ON");
     guest.wait_for("under way there: diff");
     guest.wait_for("read sensors dr");
+    work.signal(Signal::SIGCONT);
     work.keys(&[Key::Ctrl('c')]);
     assert_eq!(work.exit(), 5);
     guest.wait_until_gone("read sensors dr");

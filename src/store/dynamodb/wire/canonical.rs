@@ -6,14 +6,11 @@ use base64::engine::general_purpose::STANDARD;
 use super::NotPlain;
 use super::cursor::{Cursor, Text};
 use crate::digest::frame::{self, HEAD_BYTES};
-use crate::model::Decimal;
+use crate::digest::put_number_text;
 use crate::store::dynamodb::value::{CONTAINER_BYTES, REPLICATION_PREFIX, number_bytes};
 
 /// Nesting read here; DynamoDB allows 32 levels.
 const DEPTH_MAX: usize = 40;
-
-/// Digits of a number read here; longer ones, and those with an exponent, are read as [`Decimal`]s.
-const DIGITS_MAX: usize = 40;
 
 /// What is written so far, and where the entries of the open maps and sets lie in it.
 #[derive(Default)]
@@ -150,12 +147,7 @@ impl Canonical {
         let text = text.plain()?;
         let open = frame::open(&mut self.out, frame::NUMBER);
         let start = self.out.len();
-        if !put_plain_number(&mut self.out, text) {
-            self.out.truncate(start);
-            let text = std::str::from_utf8(text).map_err(|_| NotPlain)?;
-            let number: Decimal = text.parse().map_err(|_| NotPlain)?;
-            self.out.extend_from_slice(number.canonical().as_bytes());
-        }
+        put_number_text(&mut self.out, text).map_err(|_| NotPlain)?;
         let bytes = number_bytes(&self.out[start..]);
         open.close(&mut self.out);
         Ok(bytes)
@@ -260,101 +252,5 @@ impl Canonical {
         }
         self.out.truncate(payload_at);
         self.out.extend_from_slice(&self.sorted);
-    }
-}
-
-/// Appends the canonical text of a number of few digits without an exponent, or appends anything and gives false.
-fn put_plain_number(out: &mut Vec<u8>, text: &[u8]) -> bool {
-    let (is_negative, digits) = match text.split_first() {
-        Some((b'-', rest)) => (true, rest),
-        _ => (false, text),
-    };
-    if digits.is_empty() || digits.len() > DIGITS_MAX {
-        return false;
-    }
-    let start = out.len();
-    if is_negative {
-        out.push(b'-');
-    }
-    let first = out.len();
-    let mut point = None;
-    for byte in digits {
-        match byte {
-            // Zeros before the first other digit say nothing.
-            b'0' if out.len() == first => {}
-            b'0'..=b'9' => out.push(*byte),
-            b'.' if point.is_none() => point = Some(()),
-            _ => return false,
-        }
-    }
-    if digits.len() == usize::from(point.is_some()) {
-        return false;
-    }
-    let fraction = digits.iter().rev().position(|byte| *byte == b'.').unwrap_or(0);
-    let trailing = out[first..].iter().rev().take_while(|byte| **byte == b'0').count();
-    out.truncate(out.len() - trailing);
-    if out.len() == first {
-        out.truncate(start);
-        out.extend_from_slice(b"0E0");
-        return true;
-    }
-    put_exponent(out, trailing as i64 - fraction as i64);
-    true
-}
-
-/// Appends `E` and a power of ten within [`DIGITS_MAX`].
-fn put_exponent(out: &mut Vec<u8>, exponent: i64) {
-    out.push(b'E');
-    if exponent < 0 {
-        out.push(b'-');
-    }
-    let magnitude = exponent.unsigned_abs();
-    if magnitude >= 10 {
-        out.push(b'0' + (magnitude / 10) as u8);
-    }
-    out.push(b'0' + (magnitude % 10) as u8);
-}
-
-#[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    fn plain(text: &str) -> Option<String> {
-        let mut out = Vec::new();
-        put_plain_number(&mut out, text.as_bytes()).then(|| String::from_utf8(out).expect("ASCII"))
-    }
-
-    #[test]
-    fn short_numbers_have_their_canonical_text() {
-        for (text, expected) in [
-            ("0", "0E0"),
-            ("-0.00", "0E0"),
-            ("1", "1E0"),
-            ("-1.50", "-15E-1"),
-            ("0.001", "1E-3"),
-            (".5", "5E-1"),
-            ("5.", "5E0"),
-            ("100", "1E2"),
-            ("12345678901234567890123456789012345678", "12345678901234567890123456789012345678E0"),
-            ("0.00000000000000000000000000000000000001", "1E-38"),
-            ("10000000000000000000000000000000000000", "1E37"),
-        ] {
-            assert_eq!(plain(text).as_deref(), Some(expected), "{text}");
-            assert_eq!(text.parse::<Decimal>().expect("a number").canonical(), expected, "{text}");
-        }
-        for text in ["", "-", ".", "-.", "+1", "1E5", "1.2.3", "--1", "0x1", " 1", "NaN"] {
-            assert_eq!(plain(text), None, "{text}");
-        }
-    }
-
-    proptest! {
-        #[test]
-        fn numbers_read_here_are_those_of_decimals(text in "-?[0-9]{0,22}\\.?[0-9]{0,22}|[-+.0-9eE]{0,8}") {
-            if let Some(canonical) = plain(&text) {
-                prop_assert_eq!(Ok(canonical), text.parse::<Decimal>().map(|number| number.canonical()));
-            }
-        }
     }
 }

@@ -10,7 +10,8 @@ use parquet::record::Field;
 
 use super::manifest::{Format, Manifest};
 use crate::model::Timestamp;
-use crate::store::s3::listing::{Listed, Place, decoded};
+use crate::store::s3::listed::Listed;
+use crate::store::s3::listing::{Place, decoded};
 use crate::store::{ErrorKind, Result, StoreError};
 
 /// What one row tells of one object.
@@ -109,7 +110,7 @@ fn csv_row(columns: &HashMap<&str, &str>) -> Option<Row> {
     let listed = Listed {
         etag: columns.get("ETag").map(|etag| (*etag).to_owned()).or((!is_current).then(String::new))?,
         size: size.unwrap_or_else(|| (!is_current).then_some(0))?,
-        storage_class: columns.get("StorageClass").map_or("STANDARD", |class| class).to_owned(),
+        storage_class: columns.get("StorageClass").map_or("STANDARD".into(), |class| (*class).to_owned().into()),
         modified_at: columns.get("LastModifiedDate").and_then(|date| date.parse::<Timestamp>().ok()),
     };
     Some(Row { bucket: (*columns.get("Bucket")?).to_owned(), listed_key, otherwise, is_current, listed })
@@ -135,7 +136,7 @@ fn parquet_row(columns: &HashMap<&str, &Field>) -> Option<Row> {
     let listed = Listed {
         etag: text("e_tag").or((!is_current).then(String::new))?,
         size: size.or((!is_current).then_some(0))?,
-        storage_class: text("storage_class").unwrap_or_else(|| "STANDARD".into()),
+        storage_class: text("storage_class").map_or("STANDARD".into(), Into::into),
         modified_at: number("last_modified_date").and_then(|ms| Timestamp::from_millisecond(ms).ok()),
     };
     // In Parquet keys are as they are.
