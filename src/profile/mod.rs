@@ -177,35 +177,26 @@ pub enum Resources {
         compare: CompareProfile,
     },
     /// `kind = "postgres"`.
-    Postgres {
-        /// The primary database.
-        primary: DatabaseProfile,
-        /// The dr database.
-        dr: DatabaseProfile,
-        /// Tables as `schema.table`, with `*` and `?` wildcards.
-        tables: Vec<String>,
-        /// A column that orders writes, for `conflict = "newest"`.
-        newest_column: Option<String>,
-        /// Where rows are hashed.
-        digest: DigestProfile,
-        /// How tables of dr whose models moved on are read.
-        mapping: Vec<MappingProfile>,
-    },
+    Postgres(RowsProfile),
     /// `kind = "mysql"`.
-    Mysql {
-        /// The primary database.
-        primary: DatabaseProfile,
-        /// The dr database.
-        dr: DatabaseProfile,
-        /// Tables of the database, with `*` and `?` wildcards.
-        tables: Vec<String>,
-        /// A column that orders writes, for `conflict = "newest"`.
-        newest_column: Option<String>,
-        /// Where rows are hashed.
-        digest: DigestProfile,
-        /// How tables of dr whose models moved on are read.
-        mapping: Vec<MappingProfile>,
-    },
+    Mysql(RowsProfile),
+}
+
+/// Rows of a database's tables on both sides.
+#[derive(Debug, Clone)]
+pub struct RowsProfile {
+    /// The primary database.
+    pub primary: DatabaseProfile,
+    /// The dr database.
+    pub dr: DatabaseProfile,
+    /// Tables as `schema.table` for PostgreSQL and by name for MySQL, with `*` and `?` wildcards.
+    pub tables: Vec<String>,
+    /// A column that orders writes, for `conflict = "newest"`.
+    pub newest_column: Option<String>,
+    /// Where rows are hashed.
+    pub digest: DigestProfile,
+    /// How tables of dr whose models moved on are read.
+    pub mapping: Vec<MappingProfile>,
 }
 
 /// A DynamoDB table.

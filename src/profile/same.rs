@@ -79,9 +79,8 @@ fn roles<'a>(store: usize, placed: &'a Placed, primary: &'a SideProfile, dr: &'a
         Resources::S3 { primary: one, dr: two, .. } => {
             (bucket(primary, &one.bucket, &one.prefix), bucket(dr, &two.bucket, &two.prefix))
         }
-        Resources::Postgres { primary: one, dr: two, tables, .. }
-        | Resources::Mysql { primary: one, dr: two, tables, .. } => {
-            (database(primary, one, tables), database(dr, two, tables))
+        Resources::Postgres(rows) | Resources::Mysql(rows) => {
+            (database(primary, &rows.primary, &rows.tables), database(dr, &rows.dr, &rows.tables))
         }
     };
     let mut roles =
@@ -89,11 +88,10 @@ fn roles<'a>(store: usize, placed: &'a Placed, primary: &'a SideProfile, dr: &'a
     if let BaseProfile::Table(name) = &profile.base {
         roles.push(Role { store, side: Side::Base, resource: table(primary, name) });
     }
-    if let (
-        BaseProfile::Database(name),
-        Resources::Postgres { primary: one, tables, .. } | Resources::Mysql { primary: one, tables, .. },
-    ) = (&profile.base, &profile.resources)
+    if let (BaseProfile::Database(name), Resources::Postgres(rows) | Resources::Mysql(rows)) =
+        (&profile.base, &profile.resources)
     {
+        let one = &rows.primary;
         let beside = super::DatabaseProfile {
             url: match (&one.url, name.contains("://")) {
                 (_, true) => Some(name.clone()),
@@ -105,7 +103,7 @@ fn roles<'a>(store: usize, placed: &'a Placed, primary: &'a SideProfile, dr: &'a
             publication: None,
             ..one.clone()
         };
-        roles.push(Role { store, side: Side::Base, resource: database(primary, &beside, tables) });
+        roles.push(Role { store, side: Side::Base, resource: database(primary, &beside, &rows.tables) });
     }
     roles
 }

@@ -111,22 +111,25 @@ fn resources(table: &Table<'_>, kind: Kind) -> Option<Resources> {
             Resources::S3 { primary: primary?, dr: dr?, compare }
         }
         Kind::Postgres => {
-            let tables = table_globs(table, Globs::OfSchemas);
-            let newest_column = table.text("newest_column");
-            let digest = digest(table);
-            let mapping = mapping::read(table, TableNames::WithSchema, newest_column.as_deref());
-            let (primary, dr) = (primary.map(|side| database(side, kind)), dr.map(|side| database(side, kind)));
-            Resources::Postgres { primary: primary?, dr: dr?, tables, newest_column, digest, mapping }
+            Resources::Postgres(rows(table, kind, (primary, dr), (Globs::OfSchemas, TableNames::WithSchema))?)
         }
-        Kind::Mysql => {
-            let tables = table_globs(table, Globs::OfNames);
-            let newest_column = table.text("newest_column");
-            let digest = digest(table);
-            let mapping = mapping::read(table, TableNames::Plain, newest_column.as_deref());
-            let (primary, dr) = (primary.map(|side| database(side, kind)), dr.map(|side| database(side, kind)));
-            Resources::Mysql { primary: primary?, dr: dr?, tables, newest_column, digest, mapping }
-        }
+        Kind::Mysql => Resources::Mysql(rows(table, kind, (primary, dr), (Globs::OfNames, TableNames::Plain))?),
     })
+}
+
+/// `names` is how tables are named: in `tables`, and in mappings.
+fn rows<'a>(
+    table: &Table<'a>,
+    kind: Kind,
+    (primary, dr): (Option<Table<'a>>, Option<Table<'a>>),
+    names: (Globs, TableNames),
+) -> Option<RowsProfile> {
+    let tables = table_globs(table, names.0);
+    let newest_column = table.text("newest_column");
+    let digest = digest(table);
+    let mapping = mapping::read(table, names.1, newest_column.as_deref());
+    let (primary, dr) = (primary.map(|side| database(side, kind)), dr.map(|side| database(side, kind)));
+    Some(RowsProfile { primary: primary?, dr: dr?, tables, newest_column, digest, mapping })
 }
 
 fn digest(table: &Table<'_>) -> DigestProfile {
@@ -419,8 +422,8 @@ fn check_newest(table: &Table<'_>, policy: PolicyProfile, resources: &Resources)
         Resources::DynamoDb { newest_attribute, .. } => {
             (newest_attribute.is_some(), "add `newest_attribute`, an attribute that orders writes")
         }
-        Resources::Postgres { newest_column, .. } | Resources::Mysql { newest_column, .. } => {
-            (newest_column.is_some(), "add `newest_column`, a column that orders writes")
+        Resources::Postgres(rows) | Resources::Mysql(rows) => {
+            (rows.newest_column.is_some(), "add `newest_column`, a column that orders writes")
         }
         Resources::S3 { .. } | Resources::Memory { .. } => {
             (false, "this kind has nothing that orders writes: use hold, dr-wins or primary-wins")

@@ -58,11 +58,9 @@ impl Session {
     }
 
     fn database_sides<'a>(&'a self, store: &'a StoreProfile) -> Option<DatabaseSides<'a>> {
-        let (Resources::Postgres { primary, dr, .. } | Resources::Mysql { primary, dr, .. }) = &store.resources else {
-            return None;
-        };
+        let (Resources::Postgres(rows) | Resources::Mysql(rows)) = &store.resources else { return None };
         let (home, away) = (&self.profile.primary, &self.profile.dr);
-        Some(DatabaseSides { store: &store.name, primary: (home, primary), dr: (away, dr) })
+        Some(DatabaseSides { store: &store.name, primary: (home, &rows.primary), dr: (away, &rows.dr) })
     }
 
     /// The resources of a store that AWS may have restored, by name.
@@ -78,9 +76,7 @@ impl Session {
             Resources::DynamoDb { primary, dr, .. } => {
                 both((AdoptedKind::Table, &primary.table), (AdoptedKind::Table, &dr.table))
             }
-            Resources::Postgres { primary, dr, .. } | Resources::Mysql { primary, dr, .. } => {
-                both(by_name(primary)?, by_name(dr)?)
-            }
+            Resources::Postgres(rows) | Resources::Mysql(rows) => both(by_name(&rows.primary)?, by_name(&rows.dr)?),
             // A restored bucket tells nothing of itself, and its name is its own everywhere.
             Resources::S3 { .. } | Resources::Memory { .. } => None,
         }

@@ -263,7 +263,7 @@ impl Session {
         let machine = &self.profile.machine;
         let newest_field = match &store.resources {
             Resources::DynamoDb { newest_attribute, .. } => newest_attribute.clone(),
-            Resources::Postgres { newest_column, .. } | Resources::Mysql { newest_column, .. } => newest_column.clone(),
+            Resources::Postgres(rows) | Resources::Mysql(rows) => rows.newest_column.clone(),
             Resources::S3 { .. } | Resources::Memory { .. } => None,
         };
         let spill = machine.spill.clone().unwrap_or_else(|| self.folder().join("spill"));

@@ -5,16 +5,21 @@ use std::time::Duration;
 
 use super::{Result, SessionError, Surroundings};
 use crate::model::{Clock, Side, StoreId};
-use crate::profile::{BaseProfile, BucketProfile, DatabaseProfile, Profile, Resources, SideProfile, StoreProfile};
+use crate::profile::{
+    BaseProfile, BucketProfile, DatabaseProfile, Profile, Resources, RowsProfile, SideProfile, StoreProfile,
+};
 use crate::store::dynamodb::DynamoDbStore;
 use crate::store::dynamodb::export::{ExportTables, open_base, open_changes};
 use crate::store::memory::{MemoryRegistry, MemoryStore};
 use crate::store::mysql::MysqlStore;
 use crate::store::postgres::PostgresStore;
 use crate::store::s3::{S3Lineage, S3Store};
+use crate::store::sql::RowStore;
 use crate::store::sql::rds::global::GlobalGate;
 use crate::store::wrap::{Gated, Jittered, Pace, Retries, Retrying, Throttled};
-use crate::store::{BaseStore, BaseStoreKind, ErrorKind, PairChanges, ReadStore, StoreError, StorePair, WriteStore};
+use crate::store::{
+    BaseStore, BaseStoreKind, ErrorKind, PairChanges, ReadStore, RowStore, StoreError, StorePair, WriteStore,
+};
 
 /// Tries of one operation before its error ends the command.
 const ATTEMPTS_MAX: u32 = 5;
@@ -79,8 +84,8 @@ pub(super) async fn open_sides(profile: &Profile, store: &StoreProfile, around: 
         Resources::Memory { primary, dr } => in_memory(id, primary, dr, &around.memory),
         Resources::DynamoDb { .. } => dynamodb(id, profile, store, &around.clock).await,
         Resources::S3 { .. } => s3(id, profile, store, &around.clock, Purpose::Proof).await,
-        Resources::Postgres { .. } => postgres(id, profile, store).await,
-        Resources::Mysql { .. } => mysql(id, profile, store).await,
+        Resources::Postgres(rows) => databases::<PostgresStore>(id, profile, store, rows).await,
+        Resources::Mysql(rows) => databases::<MysqlStore>(id, profile, store, rows).await,
     };
     wrapped(sides, store, &around.pace)
 }
@@ -291,56 +296,32 @@ async fn s3(id: StoreId, profile: &Profile, store: &StoreProfile, clock: &Arc<dy
     }
 }
 
-async fn postgres(id: StoreId, profile: &Profile, store: &StoreProfile) -> Sides {
-    let Resources::Postgres { primary, dr, tables, digest, mapping, .. } = &store.resources else {
-        unreachable!("called for PostgreSQL stores only")
-    };
-    let aside = restored_aside(store, primary);
-    let connect = async |side, reached, database, model: Option<&PostgresStore>| {
-        let store = PostgresStore::connect(id.clone(), side, reached, database, tables).await?;
-        Ok::<_, StoreError>(store.mapped_by(mapping, model).await?.hashed_by(*digest))
-    };
-    let base = match &aside {
+async fn databases<S: RowStore>(id: StoreId, profile: &Profile, store: &StoreProfile, rows: &RowsProfile) -> Sides {
+    let connect = |side, reached, database| S::connect(id.clone(), side, reached, database, &rows.tables);
+    let base = match restored_aside(store, &rows.primary) {
         Some(aside) => {
-            let base = connect(Side::Base, &profile.primary, aside, None).await;
+            let base = seen(connect(Side::Base, &profile.primary, &aside).await, rows, None).await;
             Some(base.map(|base| BaseStore::restored(Arc::new(base), None)))
         }
         None => None,
     };
-    let home = connect(Side::Primary, &profile.primary, primary, None).await;
-    let away = connect(Side::Dr, &profile.dr, dr, home.as_ref().ok()).await;
+    let home = seen(connect(Side::Primary, &profile.primary, &rows.primary).await, rows, None).await;
+    let away = seen(connect(Side::Dr, &profile.dr, &rows.dr).await, rows, home.as_ref().ok()).await;
     Sides {
-        primary: home.map(|side| gated(side, &profile.primary, primary)),
+        primary: home.map(|side| gated(side, &profile.primary, &rows.primary)),
         dr: away.map(|side| Arc::new(side) as _),
         base,
         changes: Ok(PairChanges::default()),
     }
 }
 
-async fn mysql(id: StoreId, profile: &Profile, store: &StoreProfile) -> Sides {
-    let Resources::Mysql { primary, dr, tables, digest, mapping, .. } = &store.resources else {
-        unreachable!("called for MySQL stores only")
-    };
-    let aside = restored_aside(store, primary);
-    let connect = async |side, reached, database, model: Option<&MysqlStore>| {
-        let store = MysqlStore::connect(id.clone(), side, reached, database, tables).await?;
-        Ok::<_, StoreError>(store.mapped_by(mapping, model).await?.hashed_by(*digest))
-    };
-    let base = match &aside {
-        Some(aside) => {
-            let base = connect(Side::Base, &profile.primary, aside, None).await;
-            Some(base.map(|base| BaseStore::restored(Arc::new(base), None)))
-        }
-        None => None,
-    };
-    let home = connect(Side::Primary, &profile.primary, primary, None).await;
-    let away = connect(Side::Dr, &profile.dr, dr, home.as_ref().ok()).await;
-    Sides {
-        primary: home.map(|side| gated(side, &profile.primary, primary)),
-        dr: away.map(|side| Arc::new(side) as _),
-        base,
-        changes: Ok(PairChanges::default()),
-    }
+/// A side as the profile wants its rows seen: by mappings, where dr needs the primary, and by where they are hashed.
+async fn seen<S: RowStore>(
+    connected: std::result::Result<S, StoreError>,
+    rows: &RowsProfile,
+    primary: Option<&S>,
+) -> std::result::Result<S, StoreError> {
+    Ok(connected?.mapped_by(&rows.mapping, primary).await?.hashed_by(rows.digest))
 }
 
 /// The database that was restored aside on the primary's server, where the base is one.

@@ -32,6 +32,7 @@ pub use changes::{ChangeRecord, ChangeSet, Changes, History, Image, LogMark, Log
 pub use error::{ErrorKind, StoreError};
 pub use finding::{Finding, Level, Shape, WHOLE, compare_shapes};
 pub use spent::Spent;
+pub use sql::RowStore;
 pub use window::{ChangeChain, ChangeLog, ChangeStream, ItemThen, KeyChange, PairChanges, Window};
 pub use write::{Counter, Expected, GuardedWrite, Outcome, Wanted};
 

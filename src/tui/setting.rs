@@ -36,8 +36,8 @@ fn kind(resources: &Resources) -> &'static str {
         Resources::Memory { .. } => "memory",
         Resources::DynamoDb { .. } => "dynamodb",
         Resources::S3 { .. } => "s3",
-        Resources::Postgres { .. } => "postgres",
-        Resources::Mysql { .. } => "mysql",
+        Resources::Postgres(_) => "postgres",
+        Resources::Mysql(_) => "mysql",
     }
 }
 

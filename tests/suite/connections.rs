@@ -12,7 +12,7 @@ use failback::model::{Side, StoreId};
 use failback::profile::{AuthMode, CredentialsProfile, DatabaseProfile, Secret, SideProfile};
 use failback::store::mysql::MysqlStore;
 use failback::store::postgres::PostgresStore;
-use failback::store::{ErrorKind, ReadStore, Result};
+use failback::store::{ErrorKind, ReadStore, Result, RowStore};
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 
 use self::directory::Directory;

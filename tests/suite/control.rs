@@ -6,7 +6,7 @@ use failback::model::{Side, StoreId};
 use failback::profile::{CredentialsProfile, DatabaseProfile, Secret, SideProfile};
 use failback::store::mysql::MysqlStore;
 use failback::store::postgres::PostgresStore;
-use failback::store::{ErrorKind, ReadStore};
+use failback::store::{ErrorKind, ReadStore, RowStore};
 use serde_json::{Value as Json, json};
 
 use self::fake_rds::{FakeRds, Holdings};

@@ -267,7 +267,7 @@ fn drill(folder: &Path) -> Drill {
         scale: Scale { items: 200, seed: 5 },
         folder: folder.to_owned(),
         lifetime: Lifetime::Attached,
-        program: env!("CARGO_BIN_EXE_failback").into(),
+        program: crate::rig::program(),
         clock: Arc::new(WallClock),
         progress: Arc::new(Quiet),
     }

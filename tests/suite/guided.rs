@@ -93,7 +93,7 @@ fn go_until(terminal: &Terminal, wanted: &str) {
 /// Where this very program and its files lie is nobody's concern: they are where they would be on an operator's machine.
 fn picture(home: &Home, terminal: &Terminal, name: &str) {
     terminal.wait_for_whole_frame();
-    let program = std::path::Path::new(env!("CARGO_BIN_EXE_failback")).with_file_name("");
+    let program = crate::rig::program().with_file_name("");
     let folders = home.path("").with_file_name(".tmp");
     let svg = terminal.svg(&format!("failback: {name}"));
     let svg = renamed(&svg, &program.to_string_lossy(), "/usr/local/bin/");

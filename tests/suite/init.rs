@@ -238,7 +238,7 @@ async fn a_question_at_a_terminal_is_answered_by_its_number() {
     crate::dynamodb::create(&regions.tables[DR], "sensors-dr", &[("id", ScalarAttributeType::S)]).await;
     let home = Home::new();
     let pty = native_pty_system().openpty(PtySize { rows: 40, cols: 160, ..Default::default() }).expect("a terminal");
-    let mut program = CommandBuilder::new(env!("CARGO_BIN_EXE_failback"));
+    let mut program = CommandBuilder::new(crate::rig::program());
     let endpoint = format!("http://127.0.0.1:{}", regions.server.port);
     program.args(["init", "--primary", "us-east-1", "--dr", "us-west-2", "--endpoint-url", &endpoint]);
     program.cwd(home.path(""));

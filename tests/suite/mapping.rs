@@ -74,7 +74,7 @@ fn mappings(kind: &str, text: &str) -> Vec<MappingProfile> {
     );
     let profile = Profile::parse(&text, "p.toml", &|_| None).expect("a profile");
     match &profile.stores[0].resources {
-        Resources::Postgres { mapping, .. } | Resources::Mysql { mapping, .. } => mapping.clone(),
+        Resources::Postgres(rows) | Resources::Mysql(rows) => rows.mapping.clone(),
         other => panic!("{other:?}"),
     }
 }

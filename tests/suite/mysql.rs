@@ -6,7 +6,7 @@ use failback::digest::{key_of, key_value};
 use failback::model::{Digest, Key, Side, StoreId, Value};
 use failback::profile::{DatabaseProfile, TlsMode};
 use failback::store::mysql::MysqlStore;
-use failback::store::{Depth, ErrorKind, ReadStore, WHOLE, compare_shapes};
+use failback::store::{Depth, ErrorKind, ReadStore, RowStore, WHOLE, compare_shapes};
 use mysql_async::Conn;
 use mysql_async::prelude::Queryable;
 

@@ -10,7 +10,7 @@ use failback::profile::DigestProfile;
 use failback::store::conformance::{self, Fixture, Pair, Sample};
 use failback::store::mysql::MysqlStore;
 use failback::store::{
-    Counter, Depth, ErrorKind, Expected, GuardedWrite, Level, Outcome, ReadStore, Wanted, WriteStore,
+    Counter, Depth, ErrorKind, Expected, GuardedWrite, Level, Outcome, ReadStore, RowStore, Wanted, WriteStore,
 };
 use mysql_async::Conn;
 use mysql_async::prelude::Queryable;

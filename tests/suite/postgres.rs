@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use failback::model::{Digest, Key, Side, StoreId};
 use failback::profile::{DatabaseProfile, SideProfile};
 use failback::store::postgres::PostgresStore;
-use failback::store::{Depth, ErrorKind, ReadStore, Scan};
+use failback::store::{Depth, ErrorKind, ReadStore, RowStore, Scan};
 use futures_util::StreamExt;
 
 use crate::peers::{self, PostgresMajor, Server};

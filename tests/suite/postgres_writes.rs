@@ -10,7 +10,7 @@ use failback::profile::{DatabaseProfile, DigestProfile};
 use failback::store::conformance::{self, Fixture, Pair, Sample};
 use failback::store::postgres::PostgresStore;
 use failback::store::{
-    Counter, Depth, ErrorKind, Expected, GuardedWrite, Level, Outcome, ReadStore, Wanted, WriteStore,
+    Counter, Depth, ErrorKind, Expected, GuardedWrite, Level, Outcome, ReadStore, RowStore, Wanted, WriteStore,
 };
 use tokio_postgres::{Client, NoTls};
 

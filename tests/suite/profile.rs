@@ -2,7 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use failback::profile::{AuthMode, BaseProfile, ConflictPolicy, Profile, ProfileError, Resources, TlsMode};
+use failback::profile::{
+    AuthMode, BaseProfile, ConflictPolicy, Profile, ProfileError, Resources, RowsProfile, TlsMode,
+};
 
 fn env(name: &str) -> Option<String> {
     match name {
@@ -63,7 +65,7 @@ fn a_good_profile_is_read_with_its_defaults() {
     assert_eq!(profile.stores[0].policy.conflict, ConflictPolicy::Hold);
     assert_eq!(profile.stores[0].limits.writes_per_second, 200);
     assert_eq!(profile.machine.memory_mib, 64);
-    let Resources::Postgres { primary, .. } = &profile.stores[2].resources else { panic!("a database") };
+    let Resources::Postgres(RowsProfile { primary, .. }) = &profile.stores[2].resources else { panic!("a database") };
     assert_eq!(primary.password.as_ref().expect("a password").0, "hunter2");
     assert!(!format!("{profile:?}").contains("hunter2"));
 }
@@ -388,10 +390,10 @@ fn every_example_profile_is_valid() {
     assert!(count >= 6, "{count} examples");
     let ledger = Profile::load(&root().join("profiles/ledger-postgres.toml"), &env).expect("valid");
     assert_eq!(ledger.stores[0].base, BaseProfile::Database("ledger_at_tb".into()));
-    let Resources::Postgres { dr, .. } = &ledger.stores[0].resources else { panic!("a database") };
+    let Resources::Postgres(RowsProfile { dr, .. }) = &ledger.stores[0].resources else { panic!("a database") };
     assert_eq!((dr.tls, dr.auth, dr.ca_file.is_some()), (Some(TlsMode::Require), AuthMode::Iam, true));
     let wiki = Profile::load(&root().join("profiles/wiki-mysql.toml"), &env).expect("valid");
-    let Resources::Mysql { tables, .. } = &wiki.stores[0].resources else { panic!("a database") };
+    let Resources::Mysql(RowsProfile { tables, .. }) = &wiki.stores[0].resources else { panic!("a database") };
     assert_eq!(tables, &["page", "revision*", "user"]);
 }
 
@@ -424,7 +426,7 @@ transform = { size = \"bytes / 1024\" }\nignore = [\"seen\"]\n";
 #[test]
 fn a_mapping_is_read_and_what_is_wrong_with_it_is_told() {
     let read = Profile::parse(&format!("{WIKI}{MAPPED}"), "p.toml", &env).expect("a profile");
-    let Resources::Mysql { mapping, .. } = &read.stores[0].resources else { panic!("a database") };
+    let Resources::Mysql(RowsProfile { mapping, .. }) = &read.stores[0].resources else { panic!("a database") };
     assert_eq!(mapping[0].path, "store.wiki.mapping[1]");
     assert_eq!((mapping[0].rename["title"].as_str(), mapping[0].default["lang"].as_str()), ("name", "'en'"));
     let heads_of = |from: &str, to: &str| heads(&format!("{WIKI}{}", MAPPED.replacen(from, to, 1)));

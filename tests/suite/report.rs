@@ -41,7 +41,7 @@ pub async fn finished(home: &Home) {
         scale: Scale { items: 300, seed: 7 },
         folder: home.path("."),
         lifetime: Lifetime::Attached,
-        program: env!("CARGO_BIN_EXE_failback").into(),
+        program: crate::rig::program(),
         clock: Arc::new(failback::cli::SystemClock),
         progress: Arc::new(Quiet),
     };

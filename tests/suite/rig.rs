@@ -14,6 +14,11 @@ use serde_json::Value as Json;
 use crate::peers::{self, Server};
 use crate::s3::Region;
 
+/// The program that commands run: the one that `FAILBACK_PROGRAM` names, or the one built along with the tests.
+pub fn program() -> PathBuf {
+    std::env::var_os("FAILBACK_PROGRAM").map_or_else(|| env!("CARGO_BIN_EXE_failback").into(), PathBuf::from)
+}
+
 /// A folder the program runs in, and nothing of the tester's environment.
 pub struct Home(tempfile::TempDir);
 
@@ -92,7 +97,7 @@ impl Home {
 
     /// A hermetic run of the program: no terminal, no credentials, no variables.
     pub fn command(&self, arguments: &str) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_failback"));
+        let mut command = Command::new(program());
         command.args(arguments.split_whitespace()).current_dir(self.0.path()).env_clear();
         command.env("PATH", "/usr/bin:/bin").env("HOME", self.0.path()).env("TMPDIR", self.0.path());
         command.stdin(Stdio::null());

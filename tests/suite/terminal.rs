@@ -121,7 +121,7 @@ impl Terminal {
     /// Runs the product in a home with arguments separated by blanks: a terminal with colours, and nothing else of the
     /// tester's environment.
     pub fn start(home: &Home, arguments: &str, size: Size, environment: &[(&str, &str)]) -> Terminal {
-        let mut words = vec![env!("CARGO_BIN_EXE_failback").into()];
+        let mut words = vec![crate::rig::program().into()];
         words.extend(arguments.split_whitespace().map(OsString::from));
         Terminal::run(home, words, size, environment)
     }

@@ -35,6 +35,7 @@ use self::catalog::{Catalog, Reach, Table};
 use self::check::Preflight;
 use self::connect::Target;
 use self::mapping::Covered;
+use super::sql::RowStore;
 use super::sql::hashed::NOT_CHECKED;
 use super::sql::{apply as sql_apply, group, guard, mapping as sql_mapping, pool, row as sql_row};
 use super::{
@@ -61,15 +62,9 @@ pub struct MysqlStore {
     digest: DigestProfile,
 }
 
-impl MysqlStore {
-    /// Connects and reads the catalog; every side but the primary is held read-only by its session.
-    ///
-    /// `tables` are patterns of names within the database, with `*` and `?`.
-    ///
-    /// # Errors
-    ///
-    /// `Missing`, `Denied`, `Unreachable` or `Unfit`, as the database, RDS or the profile has it.
-    pub async fn connect(
+#[async_trait]
+impl RowStore for MysqlStore {
+    async fn connect(
         id: StoreId,
         side: Side,
         reached: &SideProfile,
@@ -84,34 +79,25 @@ impl MysqlStore {
         Ok(MysqlStore { id, side, reached: reached.clone(), covered, pool, catalog, digest: DigestProfile::Stream })
     }
 
-    /// The same store, told where its rows are hashed.
-    pub fn hashed_by(mut self, digest: DigestProfile) -> MysqlStore {
+    fn hashed_by(mut self, digest: DigestProfile) -> MysqlStore {
         self.digest = digest;
         self
     }
 
-    /// The same store, some of whose tables are seen by mappings: dr in the columns of `primary`, the others without those that
-    /// nobody looks at.
-    ///
-    /// # Errors
-    ///
-    /// `Unfit` where a mapping does not fit the tables, and the connection's own.
-    pub async fn mapped_by(mut self, mappings: &[MappingProfile], primary: Option<&MysqlStore>) -> Result<MysqlStore> {
+    async fn mapped_by(mut self, mappings: &[MappingProfile], primary: Option<&MysqlStore>) -> Result<MysqlStore> {
         if mappings.is_empty() {
             return Ok(self);
         }
-        let model = match (self.side, primary) {
-            (Side::Dr, None) => return Err(StoreError::new(ErrorKind::Unreachable, sql_mapping::NO_MODEL)),
-            (Side::Dr, Some(primary)) => Some(Catalog::clone(&primary.catalog())),
-            (Side::Primary | Side::Base, _) => None,
-        };
-        self.covered = self.covered.by(mappings, model);
+        let model = primary.map(|primary| Catalog::clone(&primary.catalog()));
+        self.covered = self.covered.by(mappings, model)?;
         let mut lease = self.pool.lease().await?;
         self.keep(Arc::new(catalog::load(&mut lease, &self.covered, reach_of(self.side)).await?));
         lease.give_back();
         Ok(self)
     }
+}
 
+impl MysqlStore {
     fn catalog(&self) -> Arc<Catalog> {
         self.catalog.read().unwrap_or_else(PoisonError::into_inner).clone()
     }

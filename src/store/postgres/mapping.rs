@@ -13,26 +13,7 @@ use crate::profile::MappingProfile;
 use crate::store::sql::mapping::{self, Models};
 use crate::store::{ErrorKind, Result, StoreError};
 
-/// Which tables are covered, and how they are seen.
-#[derive(Debug, Clone)]
-pub(super) struct Covered {
-    pub(super) patterns: Vec<String>,
-    pub(super) mappings: Vec<MappingProfile>,
-    side: Side,
-    /// The primary's tables, where this is dr.
-    model: Option<Catalog>,
-}
-
-impl Covered {
-    pub(super) fn of(patterns: &[String], side: Side) -> Covered {
-        Covered { patterns: patterns.to_vec(), mappings: Vec::new(), side, model: None }
-    }
-
-    /// The same tables, seen by mappings; `model` is the primary's catalog, which dr needs.
-    pub(super) fn by(self, mappings: &[MappingProfile], model: Option<Catalog>) -> Covered {
-        Covered { mappings: mappings.to_vec(), model, ..self }
-    }
-}
+pub(super) type Covered = mapping::Covered<Catalog>;
 
 /// Where a column comes from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -89,11 +70,8 @@ pub(super) async fn apply(
 ) -> Result<()> {
     for mapping in &covered.mappings {
         let Some(table) = tables.iter_mut().find(|table| table.name == mapping.table) else {
-            match covered.side {
-                // A base may be from before the table.
-                Side::Base => continue,
-                side => return Err(mapping::no_such_table(mapping, &format!("{side}'s database"))),
-            }
+            covered.without(mapping)?;
+            continue;
         };
         match (&covered.model, known.and_then(|known| known.table(&mapping.table))) {
             (None, _) => leave_out(table, mapping, covered.side)?,

@@ -33,6 +33,7 @@ use self::check::Preflight;
 use self::connect::Target;
 use self::log::LogName;
 use self::mapping::Covered;
+use super::sql::RowStore;
 use super::sql::hashed::NOT_CHECKED;
 use super::sql::{apply as sql_apply, group, guard, mapping as sql_mapping, pool, row as sql_row};
 use super::{
@@ -62,15 +63,9 @@ pub struct PostgresStore {
     is_replica: OnceCell<bool>,
 }
 
-impl PostgresStore {
-    /// Connects and reads the catalog; every side but the primary is held read-only by its session.
-    ///
-    /// `tables` are `schema.table` patterns with `*` and `?`.
-    ///
-    /// # Errors
-    ///
-    /// `Missing`, `Denied`, `Unreachable` or `Unfit`, as the database, RDS or the profile has it.
-    pub async fn connect(
+#[async_trait]
+impl RowStore for PostgresStore {
+    async fn connect(
         id: StoreId,
         side: Side,
         reached: &SideProfile,
@@ -98,19 +93,12 @@ impl PostgresStore {
         })
     }
 
-    /// The same store, told where its rows are hashed.
-    pub fn hashed_by(mut self, digest: DigestProfile) -> PostgresStore {
+    fn hashed_by(mut self, digest: DigestProfile) -> PostgresStore {
         self.digest = digest;
         self
     }
 
-    /// The same store, some of whose tables are seen by mappings: dr in the columns of `primary`, the others without those that
-    /// nobody looks at.
-    ///
-    /// # Errors
-    ///
-    /// `Unfit` where a mapping does not fit the tables, and the connection's own.
-    pub async fn mapped_by(
+    async fn mapped_by(
         mut self,
         mappings: &[MappingProfile],
         primary: Option<&PostgresStore>,
@@ -118,18 +106,16 @@ impl PostgresStore {
         if mappings.is_empty() {
             return Ok(self);
         }
-        let model = match (self.side, primary) {
-            (Side::Dr, None) => return Err(StoreError::new(ErrorKind::Unreachable, sql_mapping::NO_MODEL)),
-            (Side::Dr, Some(primary)) => Some(Catalog::clone(&primary.catalog())),
-            (Side::Primary | Side::Base, _) => None,
-        };
-        self.covered = self.covered.by(mappings, model);
+        let model = primary.map(|primary| Catalog::clone(&primary.catalog()));
+        self.covered = self.covered.by(mappings, model)?;
         let lease = self.pool.lease().await?;
         self.keep(Arc::new(catalog::load(&lease, &self.covered).await?));
         lease.give_back();
         Ok(self)
     }
+}
 
+impl PostgresStore {
     fn catalog(&self) -> Arc<Catalog> {
         self.catalog.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
@@ -137,9 +123,7 @@ impl PostgresStore {
     fn keep(&self, catalog: Arc<Catalog>) {
         *self.catalog.write().unwrap_or_else(PoisonError::into_inner) = catalog;
     }
-}
 
-impl PostgresStore {
     fn subject(&self) -> String {
         format!("{} {}, {}", self.id, self.side, self.pool.target.place)
     }

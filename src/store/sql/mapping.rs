@@ -4,13 +4,51 @@
 //! mapping does not say stays a difference.
 
 use crate::digest;
-use crate::model::Value;
+use crate::model::{Side, Value};
 use crate::profile::MappingProfile;
 use crate::store::{ErrorKind, Result, StoreError};
 
 /// Why dr cannot be read by a mapping.
-pub(in crate::store) const NO_MODEL: &str =
+const NO_MODEL: &str =
     "dr is read in the primary's columns, as the profile's mapping says, and the primary's cannot be read";
+
+/// Which tables are covered, and how they are seen; `C` is a database's catalog.
+#[derive(Debug, Clone)]
+pub(in crate::store) struct Covered<C> {
+    pub(in crate::store) patterns: Vec<String>,
+    pub(in crate::store) mappings: Vec<MappingProfile>,
+    pub(in crate::store) side: Side,
+    /// The primary's tables, where this is dr.
+    pub(in crate::store) model: Option<C>,
+}
+
+impl<C> Covered<C> {
+    pub(in crate::store) fn of(patterns: &[String], side: Side) -> Covered<C> {
+        Covered { patterns: patterns.to_vec(), mappings: Vec::new(), side, model: None }
+    }
+
+    /// The same tables, seen by mappings; `model` is the primary's catalog.
+    ///
+    /// # Errors
+    ///
+    /// `Unreachable` where dr has no model to be read by.
+    pub(in crate::store) fn by(self, mappings: &[MappingProfile], model: Option<C>) -> Result<Covered<C>> {
+        let model = match (self.side, model) {
+            (Side::Dr, None) => return Err(StoreError::new(ErrorKind::Unreachable, NO_MODEL)),
+            (Side::Dr, model) => model,
+            (Side::Primary | Side::Base, _) => None,
+        };
+        Ok(Covered { mappings: mappings.to_vec(), model, ..self })
+    }
+
+    /// The error of a mapping whose table the side has not; a base may be from before the table.
+    pub(in crate::store) fn without(&self, mapping: &MappingProfile) -> Result<()> {
+        match self.side {
+            Side::Base => Ok(()),
+            side => Err(no_such_table(mapping, &format!("{side}'s database"))),
+        }
+    }
+}
 
 /// Where a column of the primary comes from on dr.
 #[derive(Debug, Clone, PartialEq, Eq)]

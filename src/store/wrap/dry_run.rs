@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
-use super::forward_facts;
+use super::{forward_facts, read_inside};
 use crate::model::{Identity, Item, Key, Timestamp};
 use crate::store::{
     BodySource, BodyStream, Changes, Counter, Depth, Expected, Finding, GuardedWrite, History, LogMark, LogStart,
@@ -34,54 +34,7 @@ impl<S: BodySource + ?Sized> BodySource for DryRun<S> {
     }
 }
 
-#[async_trait]
-impl<S: ReadStore + ?Sized> ReadStore for DryRun<S> {
-    forward_facts!();
-
-    async fn identity(&self) -> Result<Identity> {
-        self.inner.identity().await
-    }
-
-    async fn shape(&self) -> Result<Shape> {
-        self.inner.shape().await
-    }
-
-    async fn check(&self) -> Vec<Finding> {
-        self.inner.check().await
-    }
-
-    async fn begin_scan(&self, partitions: usize) -> Result<Box<dyn Scan + '_>> {
-        self.inner.begin_scan(partitions).await
-    }
-
-    async fn fetch(&self, keys: &[Key], depth: Depth) -> Result<Vec<Option<Item>>> {
-        self.inner.fetch(keys, depth).await
-    }
-
-    async fn log_start(&self, now: Timestamp) -> Result<LogStart> {
-        self.inner.log_start(now).await
-    }
-
-    async fn changes(&self, since: &LogMark, now: Timestamp) -> Result<Changes> {
-        self.inner.changes(since, now).await
-    }
-
-    async fn history(&self, now: Timestamp) -> Result<History> {
-        self.inner.history(now).await
-    }
-
-    async fn absence(&self, key: &Key) -> Result<Option<String>> {
-        self.inner.absence(key).await
-    }
-
-    async fn prove_like(&self, item: &Item, like: &Item) -> Result<Item> {
-        self.inner.prove_like(item, like).await
-    }
-
-    async fn counters(&self) -> Result<Vec<Counter>> {
-        self.inner.counters().await
-    }
-}
+read_inside!(DryRun);
 
 #[async_trait]
 impl<S: WriteStore + ?Sized> WriteStore for DryRun<S> {

@@ -134,6 +134,61 @@ macro_rules! forward_facts {
 }
 use forward_facts;
 
+/// Reads of a wrapper whose business is with writes alone: all of them are those of the store inside.
+macro_rules! read_inside {
+    ($wrapper:ident) => {
+        #[async_trait]
+        impl<S: ReadStore + ?Sized> ReadStore for $wrapper<S> {
+            forward_facts!();
+
+            async fn identity(&self) -> Result<Identity> {
+                self.inner.identity().await
+            }
+
+            async fn shape(&self) -> Result<Shape> {
+                self.inner.shape().await
+            }
+
+            async fn check(&self) -> Vec<Finding> {
+                self.inner.check().await
+            }
+
+            async fn begin_scan(&self, partitions: usize) -> Result<Box<dyn Scan + '_>> {
+                self.inner.begin_scan(partitions).await
+            }
+
+            async fn fetch(&self, keys: &[Key], depth: Depth) -> Result<Vec<Option<Item>>> {
+                self.inner.fetch(keys, depth).await
+            }
+
+            async fn log_start(&self, now: Timestamp) -> Result<LogStart> {
+                self.inner.log_start(now).await
+            }
+
+            async fn changes(&self, since: &LogMark, now: Timestamp) -> Result<Changes> {
+                self.inner.changes(since, now).await
+            }
+
+            async fn history(&self, now: Timestamp) -> Result<History> {
+                self.inner.history(now).await
+            }
+
+            async fn absence(&self, key: &Key) -> Result<Option<String>> {
+                self.inner.absence(key).await
+            }
+
+            async fn prove_like(&self, item: &Item, like: &Item) -> Result<Item> {
+                self.inner.prove_like(item, like).await
+            }
+
+            async fn counters(&self) -> Result<Vec<Counter>> {
+                self.inner.counters().await
+            }
+        }
+    };
+}
+use read_inside;
+
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;

@@ -3,6 +3,7 @@
 use failback::digest::key_value;
 use failback::model::{Key, Side, Value};
 use failback::profile::DigestProfile;
+use failback::store::RowStore;
 use mysql_async::Row;
 use mysql_async::prelude::Queryable;
 

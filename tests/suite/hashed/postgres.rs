@@ -3,8 +3,8 @@
 use failback::digest::key_value;
 use failback::model::{Side, StoreId, Value};
 use failback::profile::DigestProfile;
-use failback::store::ReadStore;
 use failback::store::postgres::PostgresStore;
+use failback::store::{ReadStore, RowStore};
 
 use super::{Pair, SERVER, STREAM, scan_and_fetch_agree};
 use crate::loopback::servers::Meter;

@@ -56,7 +56,7 @@ fn another_user_s_files_are_named() {
         return;
     }
     let program = home.path("failback");
-    std::fs::copy(env!("CARGO_BIN_EXE_failback"), &program).expect("a copy");
+    std::fs::copy(crate::rig::program(), &program).expect("a copy");
     let run = |arguments: &str| {
         use std::os::unix::process::CommandExt;
         let mut command = std::process::Command::new(&program);

@@ -5,7 +5,7 @@ use failback::model::{Item, Key, Side, StoreId, Value};
 use failback::profile::DigestProfile;
 use failback::store::mysql::MysqlStore;
 use failback::store::{
-    Depth, ErrorKind, Expected, GuardedWrite, Level, Outcome, ReadStore, StoreError, Wanted, WriteStore,
+    Depth, ErrorKind, Expected, GuardedWrite, Level, Outcome, ReadStore, RowStore, StoreError, Wanted, WriteStore,
 };
 use futures_util::StreamExt;
 use mysql_async::prelude::Queryable;

@@ -5,8 +5,8 @@ use failback::model::{Item, Key, Side, StoreId, Timestamp, Value};
 use failback::profile::{DatabaseProfile, DigestProfile};
 use failback::store::postgres::PostgresStore;
 use failback::store::{
-    Changes, Depth, ErrorKind, Expected, GuardedWrite, Level, LogStart, Outcome, ReadStore, StoreError, Wanted,
-    WriteStore,
+    Changes, Depth, ErrorKind, Expected, GuardedWrite, Level, LogStart, Outcome, ReadStore, RowStore, StoreError,
+    Wanted, WriteStore,
 };
 use futures_util::StreamExt;
 use tokio_postgres::Client;
