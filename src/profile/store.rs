@@ -9,7 +9,7 @@ use super::schema::Rule;
 use super::table::Table;
 use super::{
     AuthMode, BaseProfile, BucketProfile, ChangesProfile, CompareProfile, ConflictPolicy, DatabaseProfile,
-    DeletePolicy, DigestProfile, LimitsProfile, ObjectLockProfile, PolicyProfile, Resources, StoreProfile,
+    DeletePolicy, DigestProfile, LimitsProfile, ObjectLockProfile, PolicyProfile, Resources, RowsProfile, StoreProfile,
     StrandedPolicy, TableProfile, TlsMode, UnattributedPolicy,
 };
 

@@ -14,7 +14,6 @@ use crate::store::memory::{MemoryRegistry, MemoryStore};
 use crate::store::mysql::MysqlStore;
 use crate::store::postgres::PostgresStore;
 use crate::store::s3::{S3Lineage, S3Store};
-use crate::store::sql::RowStore;
 use crate::store::sql::rds::global::GlobalGate;
 use crate::store::wrap::{Gated, Jittered, Pace, Retries, Retrying, Throttled};
 use crate::store::{
@@ -298,9 +297,10 @@ async fn s3(id: StoreId, profile: &Profile, store: &StoreProfile, clock: &Arc<dy
 
 async fn databases<S: RowStore>(id: StoreId, profile: &Profile, store: &StoreProfile, rows: &RowsProfile) -> Sides {
     let connect = |side, reached, database| S::connect(id.clone(), side, reached, database, &rows.tables);
-    let base = match restored_aside(store, &rows.primary) {
+    let aside = restored_aside(store, &rows.primary);
+    let base = match &aside {
         Some(aside) => {
-            let base = seen(connect(Side::Base, &profile.primary, &aside).await, rows, None).await;
+            let base = seen(connect(Side::Base, &profile.primary, aside).await, rows, None).await;
             Some(base.map(|base| BaseStore::restored(Arc::new(base), None)))
         }
         None => None,

@@ -5,12 +5,12 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use async_trait::async_trait;
 use failback::digest::key_of;
-use failback::model::{Item, Key, Side, StoreId, Value};
+use failback::model::{Key, Side, StoreId, Value};
 use failback::profile::DigestProfile;
 use failback::store::conformance::{self, Fixture, Pair, Sample};
 use failback::store::mysql::MysqlStore;
 use failback::store::{
-    Counter, Depth, ErrorKind, Expected, GuardedWrite, Level, Outcome, ReadStore, RowStore, Wanted, WriteStore,
+    Counter, ErrorKind, Expected, GuardedWrite, Level, Outcome, ReadStore, RowStore, Wanted, WriteStore,
 };
 use mysql_async::Conn;
 use mysql_async::prelude::Queryable;
@@ -20,12 +20,13 @@ use crate::conformance::assert_conforms;
 use crate::mysql::{ROWS, TYPES, client, database, run, scanned, sql, store, table_of};
 use crate::peers::{self, Server};
 use crate::postgres::reached;
+use crate::wishes::{Wish, apply, wishes};
 
 fn row_key(table: &str, id: Value) -> Key {
     key_of(&Value::List(vec![Value::text(table), Value::map([("id", id)])]))
 }
 
-fn number_key(table: &str, id: i64) -> Key {
+pub fn number_key(table: &str, id: i64) -> Key {
     row_key(table, Value::Number(id.into()))
 }
 
@@ -115,25 +116,6 @@ async fn mariadb_conforms() {
     }
 }
 
-/// A row to be brought to a primary, with what the primary holds now.
-struct Wish {
-    key: Key,
-    now: Option<Item>,
-    wanted: Option<Item>,
-}
-
-async fn apply(primary: &MysqlStore, dr: &MysqlStore, wishes: &[Wish]) -> Vec<Outcome> {
-    let writes: Vec<GuardedWrite<'_>> = wishes
-        .iter()
-        .map(|wish| GuardedWrite {
-            key: &wish.key,
-            expected: wish.now.as_ref().map_or(Expected::Absent, Expected::Present),
-            wanted: wish.wanted.as_ref().map_or(Wanted::Absent, |item| Wanted::Present { item, body: dr }),
-        })
-        .collect();
-    primary.apply(&writes).await.expect("outcomes")
-}
-
 /// Both sides in one server, with the same tables.
 struct Sides {
     server: Server,
@@ -163,10 +145,7 @@ impl Sides {
     }
 
     async fn wishes(&self, keys: &[Key]) -> Vec<Wish> {
-        let now = self.primary.fetch(keys, Depth::Content).await.expect("rows of the primary");
-        let wanted = self.dr.fetch(keys, Depth::Content).await.expect("rows of dr");
-        let both = now.into_iter().zip(wanted);
-        keys.iter().zip(both).map(|(key, (now, wanted))| Wish { key: key.clone(), now, wanted }).collect()
+        wishes(&self.primary, &self.dr, keys).await
     }
 
     async fn bring(&self, keys: &[Key]) -> Vec<Outcome> {

@@ -9,7 +9,7 @@ use failback::digest::key_of;
 use failback::model::{Digest, Key, Side, StoreId, Timestamp, Value};
 use failback::profile::DatabaseProfile;
 use failback::store::postgres::PostgresStore;
-use failback::store::{ChangeSet, Changes, Depth, Image, Level, LogMark, LogStart, ReadStore};
+use failback::store::{ChangeSet, Changes, Depth, Image, Level, LogMark, LogStart, ReadStore, RowStore};
 use tokio_postgres::{Client, Error};
 
 use crate::peers::{self, PostgresMajor, Server};

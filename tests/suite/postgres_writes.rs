@@ -5,19 +5,18 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use async_trait::async_trait;
 use failback::digest::{key_of, key_value};
-use failback::model::{Item, Key, Side, StoreId, Value};
+use failback::model::{Key, Side, StoreId, Value};
 use failback::profile::{DatabaseProfile, DigestProfile};
 use failback::store::conformance::{self, Fixture, Pair, Sample};
 use failback::store::postgres::PostgresStore;
-use failback::store::{
-    Counter, Depth, ErrorKind, Expected, GuardedWrite, Level, Outcome, ReadStore, RowStore, Wanted, WriteStore,
-};
+use failback::store::{Counter, ErrorKind, Level, Outcome, ReadStore, RowStore, WriteStore};
 use tokio_postgres::{Client, NoTls};
 
 use crate::conformance::assert_conforms;
 use crate::peers::{self, PostgresMajor, Server};
 use crate::postgres::{database, leaves, reached, sql};
 use crate::postgres_log::keep_log;
+use crate::wishes::{Wish, apply, wishes};
 
 pub async fn client(port: u16, name: &str) -> Client {
     let url = format!("postgres://postgres@127.0.0.1:{port}/{name}");
@@ -26,7 +25,7 @@ pub async fn client(port: u16, name: &str) -> Client {
     client
 }
 
-fn row_key(table: &str, id: i64) -> Key {
+pub fn row_key(table: &str, id: i64) -> Key {
     key_of(&Value::List(vec![Value::text(table), Value::map([("id", Value::Number(id.into()))])]))
 }
 
@@ -145,32 +144,6 @@ async fn postgres_15_conforms() {
 #[tokio::test(flavor = "multi_thread")]
 async fn postgres_18_conforms() {
     conforms(PostgresMajor::V18).await;
-}
-
-/// A row to be brought to a primary, with what the primary holds now.
-struct Wish {
-    key: Key,
-    now: Option<Item>,
-    wanted: Option<Item>,
-}
-
-async fn wishes(primary: &PostgresStore, dr: &PostgresStore, keys: &[Key]) -> Vec<Wish> {
-    let now = primary.fetch(keys, Depth::Content).await.expect("rows of the primary");
-    let wanted = dr.fetch(keys, Depth::Content).await.expect("rows of dr");
-    let both = now.into_iter().zip(wanted);
-    keys.iter().zip(both).map(|(key, (now, wanted))| Wish { key: key.clone(), now, wanted }).collect()
-}
-
-async fn apply(primary: &PostgresStore, dr: &PostgresStore, wishes: &[Wish]) -> Vec<Outcome> {
-    let writes: Vec<GuardedWrite<'_>> = wishes
-        .iter()
-        .map(|wish| GuardedWrite {
-            key: &wish.key,
-            expected: wish.now.as_ref().map_or(Expected::Absent, Expected::Present),
-            wanted: wish.wanted.as_ref().map_or(Wanted::Absent, |item| Wanted::Present { item, body: dr }),
-        })
-        .collect();
-    primary.apply(&writes).await.expect("outcomes")
 }
 
 /// Both sides in one server, with the same tables; the primary is reached as `user`.
