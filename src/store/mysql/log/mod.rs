@@ -37,6 +37,8 @@ const STATEMENT_MAX: SignedDuration = SignedDuration::from_hours(1);
 /// A log that is kept for less is gone before a pass of a large database ends.
 const KEPT_SECONDS_MIN: u64 = 24 * 3600;
 
+const TORN: &str = "the server ended at once, and its log may lack what it committed last (sync_binlog is not 1)";
+
 const NO_BINLOG: &str = "the profile does not say that the binary log is to be followed";
 
 /// Where a mark stands.
@@ -69,7 +71,7 @@ impl MysqlStore {
             Err(why) => LogStart::NoLog(why),
             Ok((server, until)) => match self.open_log(&server, until.from.clone()).await? {
                 Err(why) => LogStart::NoLog(why),
-                Ok(log) => LogStart::Mark(mark(&server, &until, log.begun, now)),
+                Ok(log) => LogStart::Mark(mark(&server, &until, log.course.begun, now)),
             },
         };
         lease.give_back();
@@ -94,11 +96,11 @@ impl MysqlStore {
             Err(why) => return Ok(Changes::Gap(why)),
             Ok(log) => log,
         };
-        if log_of(&reading.server, &log.place.file, log.begun) != since.log {
-            return Ok(Changes::Gap(format!("binary log {} was made anew since", log.place.file)));
+        if log_of(&reading.server, &log.course.place.file, log.course.begun) != since.log {
+            return Ok(Changes::Gap(format!("binary log {} was made anew since", log.course.place.file)));
         }
         let mut reader = Reader::new(&reading.catalog.database, &reading.layouts, seen.as_ref());
-        let begun = match read(&mut log, &mut reader, &reading.until, |_, why| Err(why)).await? {
+        let begun = match read(&mut log, &mut reader, &reading, |_, why| Err(why)).await? {
             Err(why) => return Ok(Changes::Gap(why)),
             Ok(begun) => begun,
         };
@@ -124,14 +126,14 @@ impl MysqlStore {
             Err(why) => return nothing(Changes::Gap(why)),
             Ok(log) => log,
         };
-        let mut since = log.begun;
+        let mut since = log.course.begun;
         let mut reader = Reader::new(&reading.catalog.database, &reading.layouts, None);
         let forget = |reader: &mut Reader<'_>, _why: Unfit| {
             reader.forget();
             since = since.max(reader.latest);
             Ok(())
         };
-        let begun = match read(&mut log, &mut reader, &reading.until, forget).await? {
+        let begun = match read(&mut log, &mut reader, &reading, forget).await? {
             Err(why) => return nothing(Changes::Gap(why)),
             Ok(begun) => begun,
         };
@@ -239,28 +241,33 @@ fn mark(server: &Server, standing: &Standing, begun: u32, at: Timestamp) -> LogM
 async fn read(
     log: &mut Log,
     reader: &mut Reader<'_>,
-    until: &Standing,
+    reading: &Reading,
     mut gap: impl FnMut(&mut Reader<'_>, Unfit) -> std::result::Result<(), Unfit>,
 ) -> Result<std::result::Result<u32, Unfit>> {
-    let mut begun = None;
+    let (Standing { from, seen: _, end }, mut begun) = (&reading.until, None);
     loop {
-        if log.begun != 0 && log.place.file == until.from.file {
-            begun = Some(log.begun);
-        }
-        if log.begun != 0 && log.place.file == until.end.file && log.place.position >= until.end.position {
-            break;
+        let place = &log.course.place;
+        if log.course.begun != 0 {
+            begun = begun.or((place.file == from.file).then_some(log.course.begun));
+            if place.file == end.file && place.position >= end.position {
+                break;
+            }
         }
         let event = match log.next().await? {
             Err(why) => return Ok(Err(why)),
-            Ok(None) => return Ok(Err(format!("the server does not give its binary log up to {}", until.end.file))),
+            Ok(None) => return Ok(Err(format!("the server does not give its binary log up to {}", end.file))),
             Ok(Some(event)) => event,
         };
-        if let Err(why) = reader.take(&event).or_else(|why| gap(reader, why)) {
-            return Ok(Err(why));
+        let is_torn = std::mem::take(&mut log.course.is_torn) && !reading.server.is_synced();
+        let torn = if is_torn { Err(TORN.to_owned()) } else { Ok(()) };
+        for taken in [torn, reader.take(&event)] {
+            if let Err(why) = taken.or_else(|why| gap(reader, why)) {
+                return Ok(Err(why));
+            }
         }
     }
     reader.commit();
-    Ok(begun.ok_or_else(|| format!("the server does not give {}", until.from.file)))
+    Ok(begun.ok_or_else(|| format!("the server does not give {}", from.file)))
 }
 
 fn records(

@@ -17,7 +17,7 @@ pub(super) type Unfit = String;
 
 const SETTINGS: &str = "SHOW GLOBAL VARIABLES WHERE Variable_name IN ('log_bin', 'binlog_format', 'log_bin_compress',
  'binlog_transaction_compression', 'lower_case_table_names', 'log_slave_updates', 'log_replica_updates', 'wsrep_on', 'gtid_mode',
- 'server_uuid', 'server_id', 'binlog_expire_logs_seconds', 'expire_logs_days')";
+ 'server_uuid', 'server_id', 'sync_binlog', 'binlog_expire_logs_seconds', 'expire_logs_days')";
 
 /// What the server tells of itself.
 pub(super) struct Server {
@@ -66,6 +66,11 @@ impl Server {
     pub(super) fn name(&self) -> &str {
         let id = self.setting("server_uuid");
         if id.is_empty() { self.setting("server_id") } else { id }
+    }
+
+    /// Whether every commit waits until it is in the log on disk, so that nothing can be lost of it.
+    pub(super) fn is_synced(&self) -> bool {
+        self.setting("sync_binlog") == "1"
     }
 
     /// For how many seconds a file of the log is kept; `None` without end.

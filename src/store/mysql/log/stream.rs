@@ -23,13 +23,27 @@ const POSITION_MAX: u64 = u32::MAX as u64;
 /// The right that reading the log takes, of either product.
 const READING: &str = "REPLICATION SLAVE";
 
+/// Kinds of events after which a file is complete: the server stopped, or went on to the next.
+const STOPPED: u8 = 3;
+const ROTATED: u8 = 4;
+
 /// A reading of the log.
 pub(super) struct Log {
     stream: BinlogStream,
-    /// Where it is: everything before it was given.
+    pub(super) course: Course,
+}
+
+/// Where a reading is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Course {
+    /// Everything before it was given.
     pub(super) place: Place,
     /// When the file that it is in was begun, in seconds since the Unix epoch; 0 until the file tells.
     pub(super) begun: u32,
+    /// Whether the server said of the file that it is complete.
+    is_complete: bool,
+    /// Whether a file before this one ends without that: the server, or its machine, ended at once.
+    pub(super) is_torn: bool,
 }
 
 impl Log {
@@ -52,12 +66,12 @@ impl Log {
             }
             Err(error) => return Err(fault::store_error("cannot read the binary log", &error)),
         };
-        let mut log = Log { stream, place: from, begun: 0 };
-        while log.begun == 0 {
+        let mut log = Log { stream, course: Course::from(from) };
+        while log.course.begun == 0 {
             match log.next().await? {
                 Err(why) => return Ok(Err(why)),
                 Ok(Some(_)) => {}
-                Ok(None) => return Ok(Err(format!("{} does not tell when it was begun", log.place.file))),
+                Ok(None) => return Ok(Err(format!("{} does not tell when it was begun", log.course.place.file))),
             }
         }
         Ok(Ok(log))
@@ -69,7 +83,7 @@ impl Log {
             None => return Ok(Ok(None)),
             Some(Ok(event)) => event,
             Some(Err(Error::Server(fault))) if fault.code == NOT_THERE => {
-                let file = &self.place.file;
+                let file = &self.course.place.file;
                 return Ok(Err(format!("the server no longer has the binary log from {file} on: {}", fault.message)));
             }
             Some(Err(error)) if is_garbled(&error) || fault::is_too_large(&error) => {
@@ -85,14 +99,25 @@ impl Log {
             is_ignorable: header.flags_raw() & IGNORABLE != 0,
             body: event.data().to_vec(),
         };
-        self.follow(&event);
+        self.course.follow(&event);
         Ok(Ok(Some(event)))
+    }
+}
+
+impl Course {
+    fn from(place: Place) -> Course {
+        Course { place, begun: 0, is_complete: false, is_torn: false }
     }
 
     fn follow(&mut self, event: &Event) {
+        self.is_complete |= event.end != 0 && matches!(event.kind, STOPPED | ROTATED);
         match event::told(event) {
             Ok(Told::Rotate { file, position }) => {
                 let file = named(&self.place.file, file, event.end == 0);
+                if file != self.place.file {
+                    self.is_torn |= !self.is_complete;
+                    self.is_complete = false;
+                }
                 (self.place, self.begun) = (Place { file, position }, 0);
             }
             Ok(Told::Format) => self.begun = event.seconds,
@@ -136,5 +161,30 @@ mod tests {
         assert_eq!(named("b.000001", b"b.0000011234", true), "b.000001");
         assert_eq!(named("b.000001", b"b.000002", true), "b.000002");
         assert_eq!(named("b.999999", b"b.1000000", false), "b.1000000");
+    }
+
+    fn event(kind: u8, end: u64, body: &[u8]) -> Event {
+        Event { kind, seconds: 7, end, is_ignorable: false, body: body.to_vec() }
+    }
+
+    #[test]
+    fn a_file_that_ends_at_once_may_lack_its_end() {
+        let to = |file: &str| [&4_u64.to_le_bytes()[..], file.as_bytes()].concat();
+        let begin = || Course::from(Place { file: "b.000001".into(), position: 400 });
+        let (own, next) = (event(ROTATED, 0, &to("b.000001")), event(ROTATED, 0, &to("b.000002")));
+        for (ending, is_torn) in [
+            (vec![event(ROTATED, 500, &to("b.000002"))], false),
+            (vec![event(STOPPED, 500, b"")], false),
+            (vec![event(16, 500, b"")], true),
+            (vec![], true),
+        ] {
+            let mut course = begin();
+            for event in [own.clone(), event(15, 0, b"")].iter().chain(&ending).chain([&next]) {
+                course.follow(event);
+            }
+            assert_eq!((course.is_torn, course.begun), (is_torn, 0), "{ending:?}");
+            course.follow(&event(15, 256, b""));
+            assert_eq!((course.place, course.begun), (Place { file: "b.000002".into(), position: 4 }, 7));
+        }
     }
 }
