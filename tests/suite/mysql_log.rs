@@ -225,6 +225,37 @@ async fn commits_that_are_synced_and_wait_for_each_other_are_told_too() {
     under_writers(&["--sync-binlog=1", "--innodb-flush-log-at-trx-commit=1", "--binlog-checksum=NONE"]).await;
 }
 
+/// The end of the server's log.
+async fn end(client: &mut Conn) -> u64 {
+    let row: mysql_async::Row = client.query_first("SHOW MASTER STATUS").await.expect("a status").expect("a log");
+    row.get("Position").expect("a position")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_in_the_log_and_not_yet_seen_comes_after_a_mark() {
+    let Some(mut books) = Books::start(TABLES, &[]).await else { return };
+    // A commit is in the log, and waits for a replica that there is not before readers see it.
+    let waits =
+        "SET GLOBAL rpl_semi_sync_master_wait_point = AFTER_SYNC;\n SET GLOBAL rpl_semi_sync_master_timeout = 600000;\n
+      SET GLOBAL rpl_semi_sync_master_enabled = ON";
+    books.run(waits).await;
+    let (before, rows) = (end(&mut books.client).await, scanned(&books.store).await);
+    let port = books.server.port;
+    let writer = tokio::spawn(async move {
+        run(&mut client(port, "books").await, "UPDATE entry SET note = 'waits' WHERE id = 7").await.expect("written");
+    });
+    while end(&mut books.client).await == before {
+        tokio::task::yield_now().await;
+    }
+    let mark = books.mark().await;
+    assert_eq!(mark.position["position"], before, "the mark is where readers see up to");
+    assert!(scanned(&books.store).await == rows, "readers do not see it yet");
+    assert!(books.changes(&mark).await.keys.is_empty());
+    books.run("SET GLOBAL rpl_semi_sync_master_enabled = OFF").await;
+    writer.await.expect("it wrote");
+    assert_eq!(touched(&books.changes(&mark).await), entries(&[7]));
+}
+
 /// Has the server forget its first file; it keeps one that anybody reads, if only to find that they are gone.
 async fn purge(client: &mut Conn) {
     client.query_drop("FLUSH BINARY LOGS").await.expect("flushed");
