@@ -291,6 +291,8 @@ pub struct DatabaseProfile {
     pub slot: Option<String>,
     /// The publication that the slot is read for; by default the one called as the slot.
     pub publication: Option<String>,
+    /// Whether the binary log of MySQL or MariaDB tells which rows were changed.
+    pub binlog: bool,
     /// A PEM bundle of the authorities to trust instead of the system's.
     pub ca_file: Option<PathBuf>,
     /// What the user proves who they are by.

@@ -101,6 +101,7 @@ fn roles<'a>(store: usize, placed: &'a Placed, primary: &'a SideProfile, dr: &'a
             database: Some(name.clone()),
             slot: None,
             publication: None,
+            binlog: false,
             ..one.clone()
         };
         roles.push(Role { store, side: Side::Base, resource: database(primary, &beside, &rows.tables) });

@@ -33,6 +33,7 @@ pub(super) enum Shape {
     FilledText,
     Word(Vec<&'static str>),
     Number(u64, u64),
+    Truth,
     Percents,
     Instant,
     Texts,
@@ -151,6 +152,7 @@ fn shaped(shape: &Shape, asked: &Asked, path: &str, stores: &[Json]) -> Json {
         Shape::FilledText => json!({ "type": "string", "minLength": 1 }),
         Shape::Word(words) => json!({ "enum": words }),
         Shape::Number(least, most) => json!({ "type": "integer", "minimum": least, "maximum": most }),
+        Shape::Truth => json!({ "type": "boolean" }),
         Shape::Percents => {
             let percent = json!({ "type": "integer", "minimum": 0, "maximum": 100 });
             json!({ "type": "array", "minItems": 1, "items": percent })

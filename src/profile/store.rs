@@ -212,6 +212,7 @@ fn database(table: Table<'_>, kind: Kind) -> DatabaseProfile {
     }
     let slot = (kind == Kind::Postgres).then(|| table.text("slot")).flatten();
     let publication = (kind == Kind::Postgres).then(|| table.text("publication")).flatten();
+    let binlog = (kind == Kind::Mysql).then(|| table.truth("binlog")).flatten().unwrap_or_default();
     let fits = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
     if slot.as_ref().is_some_and(|slot| slot.is_empty() || slot.len() > 63 || !slot.chars().all(fits)) {
         let hint = "1 to 63 lowercase letters, digits and `_`, as PostgreSQL has it";
@@ -223,6 +224,7 @@ fn database(table: Table<'_>, kind: Kind) -> DatabaseProfile {
     let database = DatabaseProfile {
         slot,
         publication,
+        binlog,
         url: table.text("url"),
         instance: table.text("instance"),
         cluster: table.text("cluster"),

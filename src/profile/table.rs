@@ -291,6 +291,18 @@ impl<'a> Table<'a> {
         }
     }
 
+    /// `true` or `false`.
+    pub(super) fn truth(&self, name: &'static str) -> Option<bool> {
+        self.note(name, Shape::Truth);
+        match self.value(name)?.get_ref() {
+            DeValue::Boolean(is_so) => Some(*is_so),
+            other => {
+                self.wrong_type(name, "true or false", other);
+                None
+            }
+        }
+    }
+
     /// A whole percentage.
     pub(super) fn percent(&self, name: &'static str) -> Option<Percent> {
         self.number(name, 0..=100).map(percent)

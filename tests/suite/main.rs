@@ -35,6 +35,7 @@ mod lost_writes;
 mod mapping;
 mod mysql;
 mod mysql_ledger;
+mod mysql_log;
 mod mysql_writes;
 mod peers;
 mod postgres;

@@ -66,7 +66,7 @@ fn verdicts(home: &Home, diff: &Ran) -> BTreeMap<String, String> {
 }
 
 /// The mappings of a store, as a profile's text has them.
-fn mappings(kind: &str, text: &str) -> Vec<MappingProfile> {
+pub fn mappings(kind: &str, text: &str) -> Vec<MappingProfile> {
     let text = format!(
         "name = \"p\"\n{SIDES}[[store]]\nname = \"books\"\nkind = \"{kind}\"\nprimary = {{ url = \"{kind}://me@one/x\" }}\n\
          dr = {{ url = \"{kind}://me@two/x\" }}\ntables = [\"*{}\"]\n{text}",

@@ -395,6 +395,8 @@ fn every_example_profile_is_valid() {
     let wiki = Profile::load(&root().join("profiles/wiki-mysql.toml"), &env).expect("valid");
     let Resources::Mysql(RowsProfile { tables, .. }) = &wiki.stores[0].resources else { panic!("a database") };
     assert_eq!(tables, &["page", "revision*", "user"]);
+    let Resources::Mysql(RowsProfile { primary, dr, .. }) = &wiki.stores[0].resources else { panic!("a database") };
+    assert_eq!((primary.binlog, dr.binlog), (false, true), "what is not said is not followed");
 }
 
 const WIKI: &str = "name = \"wiki\"\n[primary]\nregion = \"us-east-1\"\n[dr]\nregion = \"us-west-2\"\n[[store]]\nname = \"wiki\"
@@ -408,6 +410,13 @@ fn mysql_stores_name_one_database_and_its_tables() {
         ("mysql://me@one", "mysql://one", "the URL names no user"),
         ("one/wiki", "one", "the URL names no database"),
         ("two:3306", "one:3306", "is the same resource as the primary"),
+        ("one/wiki\"", "one/wiki\", binlog = true", ""),
+        ("one/wiki\"", "one/wiki\", binlog = \"yes\"", "binlog: wrong type: expected true or false, found a string"),
+        (
+            "\"mysql\"\nprimary = { url = \"mysql://me@one/wiki\"",
+            "\"postgres\"\nprimary = { url = \"postgres://me@one/wiki\", binlog = true",
+            "unknown field `binlog`",
+        ),
         ("[\"*\"]", "[\"a b\"]", "`a b` is not the name of a table"),
         ("[\"*\"]", "[\"p\", \"p\"]", "`p` is listed twice"),
     ] {

@@ -59,6 +59,14 @@ impl Table {
         self.view.as_ref().map_or(&self.quoted, |view| &view.from)
     }
 
+    /// The name of a column in the table itself, where it is not computed.
+    pub(super) fn own_name(&self, at: usize) -> Option<&str> {
+        match &self.view {
+            None => self.columns.get(at).map(|column| column.name.as_str()),
+            Some(view) => view.own_name(at),
+        }
+    }
+
     /// What it is called where it cannot be read.
     pub(super) fn words(&self) -> String {
         match &self.view {

@@ -27,6 +27,8 @@ pub(super) struct View {
     pub(super) from: String,
     /// dr's own columns.
     own: Vec<Column>,
+    /// By which of those each column is seen, where it is not computed.
+    sources: Vec<Option<usize>>,
     /// Those that nothing names.
     pub(super) left: Vec<Column>,
     /// dr's own primary key, where that is not the primary's by other names.
@@ -37,6 +39,14 @@ pub(super) struct View {
     is_computed: bool,
     /// Where the profile says so.
     pub(super) path: String,
+}
+
+impl View {
+    /// What dr itself calls a column.
+    pub(super) fn own_name(&self, at: usize) -> Option<&str> {
+        let own = (*self.sources.get(at)?)?;
+        self.own.get(own).map(|column| column.name.as_str())
+    }
 }
 
 /// Has tables seen as the mappings say.
@@ -120,6 +130,7 @@ async fn see_as(conn: &mut Conn, table: &mut Table, primary: &Table, mapping: &M
     table.view = Some(View {
         from,
         own,
+        sources: places,
         left,
         other_key: key.other,
         is_key_computed: key.is_computed,

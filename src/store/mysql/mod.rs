@@ -18,6 +18,7 @@ mod fetch;
 mod grants;
 mod hashed;
 mod identity;
+mod log;
 mod mapping;
 mod names;
 mod row;
@@ -39,10 +40,10 @@ use super::sql::RowStore;
 use super::sql::hashed::NOT_CHECKED;
 use super::sql::{apply as sql_apply, group, guard, mapping as sql_mapping, pool, row as sql_row};
 use super::{
-    BodySource, Counter, Depth, ErrorKind, Finding, GuardedWrite, Level, Outcome, ReadStore, Result, Scan, Shape,
-    StoreError, WriteStore,
+    BodySource, Changes, Counter, Depth, ErrorKind, Finding, GuardedWrite, History, Level, LogMark, LogStart, Outcome,
+    ReadStore, Result, Scan, Shape, StoreError, WriteStore,
 };
-use crate::model::{Identity, Item, Key, Leaf, Side, StoreId, StoreKind};
+use crate::model::{Identity, Item, Key, Leaf, Side, StoreId, StoreKind, Timestamp};
 use crate::profile::{DatabaseProfile, DigestProfile, MappingProfile, SideProfile};
 
 type Pool = pool::Pool<Target>;
@@ -59,6 +60,8 @@ pub struct MysqlStore {
     covered: Covered,
     pool: Arc<Pool>,
     catalog: RwLock<Arc<Catalog>>,
+    /// Whether the binary log tells what was changed.
+    is_followed: bool,
     digest: DigestProfile,
 }
 
@@ -76,7 +79,8 @@ impl RowStore for MysqlStore {
         let covered = Covered::of(tables, side);
         let catalog = RwLock::new(Arc::new(catalog::load(&mut lease, &covered, reach_of(side)).await?));
         lease.give_back();
-        Ok(MysqlStore { id, side, reached: reached.clone(), covered, pool, catalog, digest: DigestProfile::Stream })
+        let (reached, digest) = (reached.clone(), DigestProfile::Stream);
+        Ok(MysqlStore { id, side, reached, covered, pool, catalog, is_followed: database.binlog, digest })
     }
 
     fn hashed_by(mut self, digest: DigestProfile) -> MysqlStore {
@@ -163,7 +167,8 @@ impl ReadStore for MysqlStore {
             let mut lease = self.pool.lease().await?;
             let (catalog, side, subject) = (self.catalog(), self.side, self.subject());
             let preflight = Preflight { conn: &mut lease, catalog: &catalog, side, subject };
-            let findings = preflight.findings().await;
+            let mut findings = preflight.findings().await;
+            findings.extend(self.log_findings(&mut lease).await?);
             lease.give_back();
             Ok::<_, StoreError>(findings)
         };
@@ -189,6 +194,18 @@ impl ReadStore for MysqlStore {
         let items = fetch::fetch(&mut lease, &self.catalog(), self.digest, keys).await?;
         lease.give_back();
         Ok(items)
+    }
+
+    async fn log_start(&self, now: Timestamp) -> Result<LogStart> {
+        self.start_of_log(now).await
+    }
+
+    async fn changes(&self, since: &LogMark, now: Timestamp) -> Result<Changes> {
+        self.changes_in_log(since, now).await
+    }
+
+    async fn history(&self, now: Timestamp) -> Result<History> {
+        self.history_of_log(now).await
     }
 
     fn leaves_from(&self) -> Option<&'static str> {

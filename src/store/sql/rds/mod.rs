@@ -33,8 +33,8 @@ pub(in crate::store) struct Endpoint {
 impl DatabaseProfile {
     /// The same server and user with another database, or another server altogether when `name_or_url` is a URL.
     pub fn in_database(&self, name_or_url: &str) -> DatabaseProfile {
-        // A slot is of one database and one server.
-        let mut other = DatabaseProfile { slot: None, publication: None, ..self.clone() };
+        // A slot is of one database and one server, and a base is never followed.
+        let mut other = DatabaseProfile { slot: None, publication: None, binlog: false, ..self.clone() };
         if name_or_url.contains("://") {
             other.url = Some(name_or_url.to_owned());
             (other.instance, other.cluster, other.global_cluster, other.database) = (None, None, None, None);
