@@ -17,6 +17,10 @@ pub fn key_json(kind: StoreKind, key: &Key) -> Json {
     };
     match (kind, &value) {
         (StoreKind::Postgres | StoreKind::Mysql, Value::List(parts)) => sql_key(parts),
+        // Rows of a rehearsal in memory.
+        (StoreKind::Memory, Value::List(parts)) if matches!(parts.as_slice(), [Value::Text(_), Value::Map(_)]) => {
+            sql_key(parts)
+        }
         (StoreKind::DynamoDb | StoreKind::Memory, Value::Map(entries)) => {
             Json::Object(entries.iter().map(|(name, value)| (name.clone(), value_json(value))).collect())
         }
@@ -36,7 +40,7 @@ pub fn key_text(kind: StoreKind, key: &Key) -> String {
         entries.iter().map(|(name, value)| format!("{name}={}", plain(value))).collect::<Vec<_>>().join(" ")
     };
     match (kind, &value) {
-        (StoreKind::Postgres | StoreKind::Mysql, Value::List(parts)) => match parts.as_slice() {
+        (StoreKind::Postgres | StoreKind::Mysql | StoreKind::Memory, Value::List(parts)) => match parts.as_slice() {
             [table, Value::Map(columns)] => format!("{} {}", plain(table), pairs(columns)),
             _ => plain(&value),
         },
@@ -104,7 +108,9 @@ mod tests {
         let columns = Value::map([("id", Value::Number(7.into())), ("table", Value::text("x"))]);
         let row = key_of(&Value::List(vec![Value::text("public.entry"), columns]));
         let expected = json!({"table": "public.entry", "id": "7", "table.table": "x"});
-        assert_eq!(key_json(StoreKind::Postgres, &row), expected);
-        assert_eq!(key_text(StoreKind::Postgres, &row), "public.entry id=7 table=x");
+        for kind in [StoreKind::Postgres, StoreKind::Memory] {
+            assert_eq!(key_json(kind, &row), expected);
+            assert_eq!(key_text(kind, &row), "public.entry id=7 table=x");
+        }
     }
 }

@@ -64,9 +64,9 @@ pub fn started(mut start: impl FnMut() -> Server) -> Server {
     panic!("the server ended {STARTS_MAX} times at once");
 }
 
-/// A PostgreSQL server of the programs in `bin`, with superuser `postgres`, trusted on loopback.
-pub fn postgres(bin: &Path) -> Server {
-    let server = started(|| postgres_in(bin));
+/// A PostgreSQL server of the programs in `bin`, with superuser `postgres`, trusted on loopback; `settings` as `name=value`.
+pub fn postgres(bin: &Path, settings: &[&str]) -> Server {
+    let server = started(|| postgres_in(bin, settings));
     let deadline = Instant::now() + START_TIMEOUT;
     while !is_started(server.port) {
         assert!(Instant::now() < deadline, "PostgreSQL on port {} is still starting up", server.port);
@@ -90,7 +90,7 @@ fn is_started(port: u16) -> bool {
     asked.is_ok() && answer == *b"R"
 }
 
-fn postgres_in(bin: &Path) -> Server {
+fn postgres_in(bin: &Path, settings: &[&str]) -> Server {
     let folder = tempfile::tempdir().expect("a folder");
     let data = folder.path().join("data");
     std::fs::create_dir(&data).expect("a data folder");
@@ -102,7 +102,9 @@ fn postgres_in(bin: &Path) -> Server {
     let port = free_port();
     let mut server = unprivileged(&bin.join("postgres"));
     server.arg("-D").arg(&data).args(["-p", &port.to_string(), "-k", "", "-h", "127.0.0.1"]);
-    server.args(["-c", "fsync=off", "-c", "wal_level=logical", "-c", "max_connections=200"]);
+    for setting in ["fsync=off", "wal_level=logical", "max_connections=200"].iter().chain(settings) {
+        server.args(["-c", setting]);
+    }
     let child = server.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("postgres starts");
     Server::new(child, port, Some(folder))
 }

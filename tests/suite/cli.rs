@@ -9,7 +9,7 @@ use serde_json::Value as Json;
 use crate::peers;
 use crate::rig::{DR, Home, PRIMARY, Regions, TABLE, reading, sides_on_port};
 
-const COMMANDS: [&str; 15] = [
+const COMMANDS: [&str; 17] = [
     "init",
     "check",
     "diff",
@@ -18,6 +18,8 @@ const COMMANDS: [&str; 15] = [
     "replay",
     "verify",
     "cutover",
+    "run",
+    "pace",
     "undo",
     "report",
     "checkpoint",
@@ -190,6 +192,15 @@ fn a_drill_in_memory_comes_home() {
     let home = Home::new();
     let document = home.run("drill --in-memory --items 200 --json").exits(0).json();
     assert_eq!((&document["command"], &document["mismatches"]), (&Json::from("drill"), &Json::from(0)));
+}
+
+#[test]
+fn what_does_not_go_with_a_drill_is_told() {
+    let home = Home::new();
+    for option in ["--session mine", "--store orders"] {
+        home.run(&format!("drill --in-memory {option}")).exits(2).says("--session and --store do not go with it");
+    }
+    assert!(!home.path("mine").exists());
 }
 
 #[tokio::test]

@@ -151,7 +151,9 @@ pub fn postgres(major: PostgresMajor) -> Option<Server> {
         left_out(&format!("PostgreSQL {major:?}"));
         return None;
     };
-    Some(servers::postgres(bin))
+    // One of both keeps when transactions were committed.
+    let settings: &[&str] = if major == PostgresMajor::V18 { &["track_commit_timestamp=on"] } else { &[] };
+    Some(servers::postgres(bin, settings))
 }
 
 /// A MariaDB server, Debian's 10.11, with the superuser `root` without a password on loopback.

@@ -2,13 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use failback::model::{Digest, Key, Side, StoreId};
-use failback::profile::{DatabaseProfile, SideProfile};
+use failback::model::{Digest, Key, Side, StoreId, Timestamp};
+use failback::profile::{DatabaseProfile, DigestProfile, SideProfile};
 use failback::store::postgres::PostgresStore;
 use failback::store::{Depth, ErrorKind, ReadStore, RowStore, Scan};
 use futures_util::StreamExt;
 
 use crate::peers::{self, PostgresMajor, Server};
+use crate::rig::now;
 
 pub fn reached() -> SideProfile {
     SideProfile {
@@ -114,6 +115,39 @@ async fn postgres_15_is_read_alike_by_scan_parts_and_fetch() {
 #[tokio::test(flavor = "multi_thread")]
 async fn postgres_18_is_read_alike_by_scan_parts_and_fetch() {
     reads_everything(PostgresMajor::V18).await;
+}
+
+/// When each row of a partitioned table and of another was written, by either digest.
+async fn written_at(major: PostgresMajor) -> Option<Vec<Option<Timestamp>>> {
+    let server = peers::postgres(major)?;
+    sql(
+        &server,
+        "CREATE TABLE whole (id int PRIMARY KEY); INSERT INTO whole VALUES (1);
+         CREATE TABLE split (id int PRIMARY KEY) PARTITION BY RANGE (id);
+         CREATE TABLE split_1 PARTITION OF split FOR VALUES FROM (0) TO (9); INSERT INTO split VALUES (1);",
+    )
+    .await;
+    let mut times = Vec::new();
+    for digest in [DigestProfile::Stream, DigestProfile::Server] {
+        let store = store(&server, Side::Dr, &["public.*"]).await.hashed_by(digest);
+        let scan = store.begin_scan(1).await.expect("a scan");
+        let keys: Vec<Key> = leaves(scan.as_ref()).await.into_keys().collect();
+        assert_eq!(keys.len(), 2);
+        let items = store.fetch(&keys, Depth::Evidence).await.expect("items");
+        times.extend(items.into_iter().map(|item| item.expect("a row").modified_at));
+    }
+    Some(times)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn when_a_row_was_written_is_told_where_the_server_keeps_it() {
+    let before = now();
+    let Some(kept) = written_at(PostgresMajor::V18).await else { return };
+    assert_eq!(kept.len(), 4);
+    // By the same clock, whose time the server cuts to microseconds.
+    let since = Timestamp::from_microsecond(before.as_microsecond()).expect("an instant");
+    assert!(kept.iter().all(|at| at.is_some_and(|at| since <= at && at <= now())), "{kept:?} is not after {before}");
+    assert_eq!(written_at(PostgresMajor::V15).await, Some(vec![None; 4]));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -54,6 +54,10 @@ async fn stop(folder: PathBuf) -> Ended {
 }
 
 async fn rehearse(arguments: DrillArguments, global: &Global) -> Ended {
+    if global.session.is_some() || !global.stores.is_empty() {
+        let what = "a drill has a session and stores of its own: --session and --store do not go with it";
+        return Err(Failure::hinted(Exit::Usage, what, "use --keep DIR, which keeps its session in a folder too"));
+    }
     let temporary = tempfile::Builder::new()
         .prefix("failback-drill-")
         .tempdir()

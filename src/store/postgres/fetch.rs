@@ -12,7 +12,7 @@ use super::catalog::{Catalog, Table};
 use super::row::{self, ReadRow};
 use super::scan;
 use super::{fault, hashed, mapping, names};
-use crate::model::{Item, Key};
+use crate::model::{Item, Key, Timestamp};
 use crate::profile::DigestProfile;
 use crate::store::sql::fetch::{self as sql_fetch, Lock, Reads};
 use crate::store::{Result, StoreError};
@@ -59,9 +59,23 @@ impl Reads for Reader<'_> {
     }
 }
 
+/// When the row `r` was written last, in microseconds since the Unix epoch, where the server keeps that of its transaction.
+///
+/// Source: "Committed Transaction Information Functions" in PostgreSQL's documentation.
+const COMMITTED_AT: &str = "CASE current_setting('track_commit_timestamp') WHEN 'on'
+  THEN (extract(epoch FROM pg_xact_commit_timestamp(r.xmin)) * 1000000)::bigint END";
+
+/// [`COMMITTED_AT`] of a table; one that is seen by a mapping does not show which transactions wrote its rows.
+fn committed_at(table: &Table) -> &'static str {
+    if table.view.is_some() { "NULL::bigint" } else { COMMITTED_AT }
+}
+
 pub(super) async fn keyed(client: &Client, table: &Table, keys: &[Vec<String>], lock: Lock) -> Result<Vec<Item>> {
-    let suffix = if lock == Lock::Held { " FOR UPDATE OF r" } else { "" };
-    let rows = rows(client, table, keys, &format!("{}{suffix}", keyed_sql(table, ""))).await?;
+    let (beside, suffix) = match lock {
+        Lock::None => (committed_at(table), ""),
+        Lock::Held => ("NULL::bigint", " FOR UPDATE OF r"),
+    };
+    let rows = rows(client, table, keys, &format!("{}{suffix}", keyed_sql(table, beside))).await?;
     let items: Result<Vec<Item>> = rows.iter().map(|row| item_of(table, row)).collect();
     once_each(table, items?)
 }
@@ -78,10 +92,10 @@ fn once_each(table: &Table, items: Vec<Item>) -> Result<Vec<Item>> {
 
 /// Each row with the hash that a scan gives of it.
 async fn keyed_and_hashed(client: &Client, table: &Table, keys: &[Vec<String>]) -> Result<Vec<Item>> {
-    let sql = keyed_sql(table, &format!(", {}", hashed::hash(table)));
+    let sql = keyed_sql(table, &format!("{}, {}", committed_at(table), hashed::hash(table)));
     let row_hash = hashed::row_hash(table);
     let items = rows(client, table, keys, &sql).await?.into_iter().map(|row| {
-        let hash: Vec<u8> = row.try_get(table.columns.len()).map_err(|error| unreadable(table, &error))?;
+        let hash: Vec<u8> = row.try_get(table.columns.len() + 1).map_err(|error| unreadable(table, &error))?;
         Ok(row_hash.with_evidence(item_of(table, &row)?, &hash))
     });
     once_each(table, items.collect::<Result<_>>()?)
@@ -102,7 +116,7 @@ async fn rows(client: &Client, table: &Table, texts: &[Vec<String>], sql: &str) 
 
 fn keyed_sql(table: &Table, beside: &str) -> String {
     let (keys, conditions) = (keys_from(table), keys_match(table));
-    format!("SELECT {}{beside} FROM {} AS r JOIN {keys} ON {conditions}", row::outputs(table), table.from())
+    format!("SELECT {}, {beside} FROM {} AS r JOIN {keys} ON {conditions}", row::outputs(table), table.from())
 }
 
 /// One array of texts per key column, as a table `k`.
@@ -126,12 +140,14 @@ pub(super) fn keys_match(table: &Table) -> String {
     conditions.collect::<Vec<_>>().join(" AND ")
 }
 
-/// The item in a row of output texts in table order.
-pub(super) fn item_of(table: &Table, row: &Row) -> Result<Item> {
+/// The item in a row of output texts in table order, and when it was written.
+fn item_of(table: &Table, row: &Row) -> Result<Item> {
     let texts =
         (0..table.columns.len()).map(|at| row.try_get::<_, Option<String>>(at)).collect::<std::result::Result<_, _>>();
     let texts = texts.map_err(|error| unreadable(table, &error))?;
-    Ok(ReadRow::new(table, texts)?.item(table))
+    let committed_at: Option<i64> = row.try_get(table.columns.len()).map_err(|error| unreadable(table, &error))?;
+    let modified_at = committed_at.and_then(|at| Timestamp::from_microsecond(at).ok());
+    Ok(Item { modified_at, ..ReadRow::new(table, texts)?.item(table) })
 }
 
 pub(super) async fn repeated(client: &Client, table: &Table, wanted: &[&Key]) -> Result<Vec<Item>> {

@@ -32,7 +32,7 @@ pub fn alike(rows: &Rows, databases: &[&str]) -> Option<Server> {
     if !Path::new(BIN).join("psql").exists() {
         return None;
     }
-    let server = servers::postgres(Path::new(BIN));
+    let server = servers::postgres(Path::new(BIN), &[]);
     let (first, others) = databases.split_first()?;
     let copies = others.iter().map(|name| format!("CREATE DATABASE {name} TEMPLATE {first};\n")).collect::<String>();
     let fill = format!(
