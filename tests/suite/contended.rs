@@ -63,6 +63,12 @@ impl Replay {
         Replay { outcomes, pauses, go_on }
     }
 
+    /// Lets the replay work, which must not give up meanwhile.
+    async fn goes_on_for(&mut self, time: Duration) {
+        let failed = tokio::time::timeout(time, self.pauses.recv()).await;
+        assert!(failed.is_err(), "the replay gave up, or ended, before it was seen to wait");
+    }
+
     /// Waits until a try has failed.
     async fn has_failed(&mut self) {
         self.pauses.recv().await.expect("a replay in another's way is tried again");
@@ -104,11 +110,12 @@ impl Maria {
         Some(Maria { server, rival, replay })
     }
 
-    async fn until_it_waits(&self) {
+    async fn until_it_waits(&mut self) {
         let mut looking = mysql::client(self.server.port, "one").await;
         let waiting = "SELECT COUNT(*) FROM information_schema.INNODB_TRX WHERE trx_state = 'LOCK WAIT'";
         while looking.query_first::<u32, _>(waiting).await.expect("a count") != Some(1) {
-            tokio::time::sleep(Duration::from_millis(10)).await;
+            // What the server tells of its locks is what it told before, while it is asked again within a tenth of a second.
+            self.replay.goes_on_for(Duration::from_millis(200)).await;
         }
     }
 
@@ -175,11 +182,11 @@ impl Postgres {
         Some(Postgres { server, rival, replay })
     }
 
-    async fn until_it_waits(&self) {
+    async fn until_it_waits(&mut self) {
         let looking = postgres_writes::client(self.server.port, "one").await;
         let waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted";
         while looking.query_one(waiting, &[]).await.expect("a count").get::<_, i64>(0) != 1 {
-            tokio::time::sleep(Duration::from_millis(10)).await;
+            self.replay.goes_on_for(Duration::from_millis(10)).await;
         }
     }
 

@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 use std::io::Read;
+use std::time::Duration;
 
 use nix::sys::signal::Signal;
 
@@ -201,6 +202,14 @@ async fn a_second_person_sees_how_far_a_command_has_come() {
     let home = home_that_reads_slowly(&regions).await;
     let work = Terminal::start(&home, "diff p.toml", SMALL, &[]);
     work.wait_for("read sensors dr");
+    // It draws before it tells others.
+    let told = || std::fs::read_to_string(home.path(".failback/p/progress.json")).unwrap_or_default();
+    let is_told = async {
+        while !told().contains("read sensors dr") {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(90), is_told).await.expect("it tells how far it has come");
     // However long the guest takes to come, the command is under way.
     work.signal(Signal::SIGSTOP);
     let guest = Terminal::start(&home, "run p.toml --watch", SMALL, &[]);
