@@ -59,10 +59,11 @@ impl Reads for Reader<'_> {
     }
 }
 
-/// When the row `r` was written last, in microseconds since the Unix epoch, where the server keeps that of its transaction.
+/// When the row `r` was written last, in microseconds since the Unix epoch, where the server keeps that of its transaction. A
+/// standby keeps what its primary says, which is not asked.
 ///
 /// Source: "Committed Transaction Information Functions" in PostgreSQL's documentation.
-const COMMITTED_AT: &str = "CASE current_setting('track_commit_timestamp') WHEN 'on'
+const COMMITTED_AT: &str = "CASE WHEN NOT pg_is_in_recovery() AND current_setting('track_commit_timestamp') = 'on'
   THEN (extract(epoch FROM pg_xact_commit_timestamp(r.xmin)) * 1000000)::bigint END";
 
 /// [`COMMITTED_AT`] of a table; one that is seen by a mapping does not show which transactions wrote its rows.
