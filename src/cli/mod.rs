@@ -52,15 +52,20 @@ fn run(arguments: Arguments) -> Exit {
     };
     let global = arguments.global.clone();
     let ended = runtime.block_on(async {
+        // A task among those that it waits for: were it on this thread, each of its requests would wake another thread and back.
+        let mut command = tokio::spawn(commands::run(arguments));
         tokio::select! {
             biased;
             signal = interrupted() => {
+                // What it holds is given back before this process ends: the terminal, locks, the servers of a drill.
+                command.abort();
+                let _ = command.await;
                 output::tell(&format!(
                     "\ninterrupted by {signal}: nothing is lost, run the same command again to resume"
                 ));
                 Ok(Exit::Interrupted)
             }
-            ended = commands::run(arguments) => ended,
+            ended = &mut command => ended.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic())),
         }
     });
     // Blocking work that is under way is abandoned: it only reads.

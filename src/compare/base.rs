@@ -27,7 +27,7 @@ pub enum Base {
     /// There is none.
     None,
     /// A manifest written while both sides were in step.
-    Manifest(Manifest),
+    Manifest(Box<Manifest>),
     /// A store that holds the state at Tb.
     Store(BaseStore),
     /// What logs of changes tell, on top of another base where there is one.
@@ -103,7 +103,7 @@ impl Base {
 /// The leaves of a base, readable by bucket.
 pub(super) enum BaseBuckets {
     None,
-    Manifest(Manifest),
+    Manifest(Box<Manifest>),
     Reading { reading: Reading, since: Vec<LogBuckets>, kind: BaseStoreKind, as_of: Option<Timestamp> },
     Changes { below: Box<BaseBuckets>, evidence: EvidenceBuckets, as_of: Option<Timestamp> },
 }

@@ -18,6 +18,7 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use futures_util::{FutureExt, StreamExt, TryStreamExt, stream};
 use serde::{Deserialize, Serialize};
 
 pub use base::{Base, BaseSummary};
@@ -29,6 +30,7 @@ pub use sides::{HowRead, Known, LogUse, SideLog, SideLogs};
 
 use self::evidence::Evidence;
 use self::outputs::Outputs;
+use self::settle::Settling;
 use self::sides::{SideLeaves, read_leaves};
 use crate::diff::{BaseState, HourCounts, JoinedBucket, ReplicationCounts, VerdictCounts, join};
 use crate::digest::manifest::ManifestError;
@@ -38,6 +40,9 @@ use crate::store::{StoreError, StorePair};
 
 /// Buckets joined at the same time, at most.
 const BUCKETS_AT_ONCE_MAX: usize = 8;
+
+/// Where buckets are at the same time: joined, waiting to be settled or settled, and written.
+const STAGES: usize = 4;
 
 /// The part of the memory setting that is for leaves while they are read; the rest is for joining them.
 const READING_SHARE: usize = 2;
@@ -282,41 +287,43 @@ async fn joined(
     let mut outputs = Outputs::create(store, settings)?;
     let is_open = !matches!(settings.logs, LogUse::Ignored);
     let evidence = Evidence::new(pair, clock, is_open, settings.attribute_since);
-    let (primary, dr) = (Arc::new(primary), Arc::new(dr));
-    let at_once = buckets_at_once(settings, (&primary, &dr), &base_buckets);
-    for first in (0..BUCKETS).step_by(at_once) {
-        let mut joined = {
-            let (primary, dr, base) = (primary.clone(), dr.clone(), base_buckets.clone());
-            let store = store.clone();
-            let indexes = first..(first + at_once).min(BUCKETS);
-            tokio::task::spawn_blocking(move || join_buckets(&store, indexes, (&primary, &dr), &base, only_changed))
-                .await
-                .expect("joining buckets does not panic")?
-        };
-        for bucket in &mut joined {
-            if is_forecast {
-                // What is only listed cannot be held against a base: it is the same on both sides, and that is all.
-                bucket.joined.unchanged += std::mem::take(&mut bucket.joined.converged);
-            }
-            for candidate in &mut bucket.joined.candidates {
-                let common = (settings.common_since)(&candidate.key);
-                let common = common.map_err(|source| CompareError::Common { store: store.clone(), source })?;
-                if let Some(common) = common {
-                    candidate.base = common.map_or(BaseState::Absent, BaseState::Present);
-                    bucket.common.insert(candidate.key.clone());
+    let sides = Arc::new((primary, dr));
+    let at_once = buckets_at_once(settings, &sides, &base_buckets);
+    let settling = Settling { pair, settings, clock, evidence: &evidence };
+    let join = |first: usize| {
+        let (sides, base, store) = (sides.clone(), base_buckets.clone(), store.clone());
+        let indexes = first..(first + at_once).min(BUCKETS);
+        let joined = move || Ok((first, join_buckets(&store, indexes, &sides, &base, only_changed)?));
+        tokio::task::spawn_blocking(joined).map(|joined| joined.expect("joining buckets does not panic"))
+    };
+    // While some buckets are settled, the next are joined and those before are written.
+    let mut batches = stream::iter((0..BUCKETS).step_by(at_once)).map(join).buffered(2);
+    let settled = async {
+        while let Some((first, mut joined)) = batches.try_next().await? {
+            for bucket in &mut joined {
+                if is_forecast {
+                    // What is only listed cannot be held against a base: it is the same on both sides, and that is all.
+                    bucket.joined.unchanged += std::mem::take(&mut bucket.joined.converged);
                 }
+                bucket.take_common(store, settings)?;
             }
+            let settled = settling.settle(&mut joined).await?;
+            outputs.write(first, joined, &settled).await?;
         }
-        let settled = settle::settle_all(pair, &mut joined, settings, clock, &evidence).await?;
-        outputs.write(store, first, joined, &settled).await?;
-    }
+        Ok(())
+    };
+    let settled: Result<(), CompareError> = settled.await;
+    // Also after an error: what is still being written must not meet the next comparison's files.
+    let written = outputs.wait().await;
+    settled.and(written)?;
+    drop(batches);
     base_buckets.prove_read(store, &outputs.base_roots, outputs.base_read)?;
     let (attributed, unattributed_because) = match evidence.attributed() {
         Some(Ok(since)) => (Some(BaseSummary { kind: "stream".into(), items: 0, as_of: Some(since) }), None),
         Some(Err(why)) => (None, Some(why)),
         None => (None, None),
     };
-    let comparison = outputs.finish(pair, &primary, &dr, base_buckets.summary().or(attributed))?;
+    let comparison = outputs.finish(pair, &sides, base_buckets.summary().or(attributed))?;
     let lost_writes = evidence.lost_writes(&comparison.dr.identity).await;
     let mut not_checked = not_checked(pair);
     not_checked.extend(narrowed.iter().map(|narrowed| {
@@ -372,17 +379,32 @@ struct BucketPair {
     common: BTreeSet<Key>,
 }
 
-/// As many buckets as the memory that is left for joining holds, but one at least.
-fn buckets_at_once(settings: &Settings, (primary, dr): (&SideLeaves, &SideLeaves), base: &base::BaseBuckets) -> usize {
+impl BucketPair {
+    /// Has candidates held against what an earlier pass wrote to both, where one did.
+    fn take_common(&mut self, store: &StoreId, settings: &Settings) -> Result<(), CompareError> {
+        for candidate in &mut self.joined.candidates {
+            let common = (settings.common_since)(&candidate.key);
+            let common = common.map_err(|source| CompareError::Common { store: store.clone(), source })?;
+            if let Some(common) = common {
+                candidate.base = common.map_or(BaseState::Absent, BaseState::Present);
+                self.common.insert(candidate.key.clone());
+            }
+        }
+        Ok(())
+    }
+}
+
+/// As many buckets as the memory that is left for joining holds at every stage, but one at least.
+fn buckets_at_once(settings: &Settings, (primary, dr): &(SideLeaves, SideLeaves), base: &base::BaseBuckets) -> usize {
     let each = primary.reading_bytes_max() + dr.reading_bytes_max() + base.reading_bytes_max();
     let room = settings.memory_bytes - settings.memory_bytes / READING_SHARE;
-    (room / each.max(1)).clamp(1, BUCKETS_AT_ONCE_MAX)
+    (room / each.max(1) / STAGES).clamp(1, BUCKETS_AT_ONCE_MAX)
 }
 
 fn join_buckets(
     store: &StoreId,
     indexes: std::ops::Range<usize>,
-    (primary, dr): (&SideLeaves, &SideLeaves),
+    (primary, dr): &(SideLeaves, SideLeaves),
     base: &base::BaseBuckets,
     only_changed: bool,
 ) -> Result<Vec<BucketPair>, CompareError> {

@@ -5,14 +5,15 @@ use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 use rayon::prelude::*;
+use tokio::task::JoinHandle;
 
 use super::base::BaseSummary;
 use super::settle::Settled;
 use super::sides::SideLeaves;
 use super::{BucketPair, CompareError, Comparison, Settings, SideLogs, SideSummary, body_bytes_read, forecast};
 use crate::diff::{DeltaLine, HourCounts, ReplicationCounts, VerdictCounts};
-use crate::digest::manifest::{MANIFEST_FORMAT, ManifestError, ManifestHeader, ManifestWriter};
-use crate::digest::{BUCKETS, CANONICAL_FORMAT, bucket_root};
+use crate::digest::manifest::{MANIFEST_FORMAT, ManifestError, ManifestHeader, ManifestWriter, Part, PartWriter};
+use crate::digest::{BUCKETS, Bucket, CANONICAL_FORMAT, bucket_root};
 use crate::model::{Digest, Side, StoreId, Verdict};
 use crate::store::StorePair;
 
@@ -23,8 +24,10 @@ fn draft_of(delta: &Path) -> PathBuf {
 
 /// The files a comparison writes.
 pub(super) struct Outputs {
+    store: StoreId,
     primary: ManifestWriter,
     dr: ManifestWriter,
+    writing: Option<JoinHandle<Result<BothParts, ManifestError>>>,
     delta: BufWriter<File>,
     delta_path: PathBuf,
     manifests: PathBuf,
@@ -37,25 +40,27 @@ pub(super) struct Outputs {
     pub(super) base_roots: Box<[Digest; BUCKETS]>,
 }
 
-/// What is counted of a bucket beside its leaves.
-struct Tally {
-    base_items: u64,
-    base_read: u64,
-    base_root: Digest,
-    unchanged: u64,
-    converged: u64,
-}
+/// Parts of both sides' manifests, of the same buckets.
+type BothParts = Vec<(Part, Part)>;
 
-impl Tally {
-    fn of(bucket: &BucketPair) -> Tally {
-        Tally {
-            base_items: bucket.joined.base_items,
-            base_read: bucket.base_read,
-            base_root: bucket.base_root,
-            unchanged: bucket.joined.unchanged,
-            converged: bucket.joined.converged,
-        }
-    }
+fn write_parts(
+    first: usize,
+    buckets: &[BucketPair],
+    primary: &PartWriter,
+    dr: &PartWriter,
+) -> Result<BothParts, ManifestError> {
+    // Both sides are written at the same time, so that half of the processors are for each.
+    let each = buckets.len().div_ceil((rayon::current_num_threads() / 2).max(1)).max(1);
+    let both = buckets.par_chunks(each).enumerate().map(|(number, buckets)| {
+        let first = first + number * each;
+        let of = |side: fn(&BucketPair) -> &Bucket| buckets.iter().map(side).collect::<Vec<_>>();
+        let (primary, dr) = rayon::join(
+            || primary.write(first, &of(|bucket| &bucket.primary)),
+            || dr.write(first, &of(|bucket| &bucket.dr)),
+        );
+        Ok((primary?, dr?))
+    });
+    both.collect()
 }
 
 impl Outputs {
@@ -67,6 +72,8 @@ impl Outputs {
         std::fs::create_dir_all(parent).map_err(delta_error)?;
         let delta = BufWriter::new(File::create(draft_of(&delta_path)).map_err(delta_error)?);
         Ok(Outputs {
+            store: store.clone(),
+            writing: None,
             primary: ManifestWriter::create(&settings.manifests, Side::Primary).map_err(manifest)?,
             dr: ManifestWriter::create(&settings.manifests, Side::Dr).map_err(manifest)?,
             delta,
@@ -82,49 +89,47 @@ impl Outputs {
         })
     }
 
-    /// Writes buckets from `first` on; parts of manifests are made on every processor.
+    /// Writes buckets from `first` on; parts of manifests are made on every processor, while the next buckets are settled.
     pub(super) async fn write(
         &mut self,
-        store: &StoreId,
         first: usize,
         buckets: Vec<BucketPair>,
         settled: &[Settled],
     ) -> Result<(), CompareError> {
-        let (primary, dr) = (self.primary.parts(), self.dr.parts());
-        let parts = tokio::task::spawn_blocking(move || {
-            let indexed = buckets.into_par_iter().enumerate();
-            let both = indexed.map(|(offset, bucket)| {
-                let (primary, dr) = rayon::join(
-                    || primary.write(first + offset, &bucket.primary),
-                    || dr.write(first + offset, &bucket.dr),
-                );
-                Ok((primary?, dr?, Tally::of(&bucket)))
-            });
-            both.collect::<Result<Vec<_>, ManifestError>>()
-        });
-        let parts = parts.await.expect("writing manifests does not panic");
-        let parts = parts.map_err(|source| CompareError::Manifest { store: store.clone(), source })?;
-        for (index, ((primary, dr, tally), settled)) in (first..).zip(parts.into_iter().zip(settled)) {
-            self.primary.add(primary);
-            self.dr.add(dr);
-            self.count(index, &tally, settled);
+        for (index, (bucket, settled)) in (first..).zip(buckets.iter().zip(settled)) {
+            self.count(index, bucket, settled);
             for line in &settled.delta {
                 self.line(line).map_err(|source| CompareError::Delta {
-                    store: store.clone(),
+                    store: self.store.clone(),
                     path: self.delta_path.clone(),
                     source,
                 })?;
             }
         }
+        self.wait().await?;
+        let (primary, dr) = (self.primary.parts(), self.dr.parts());
+        self.writing = Some(tokio::task::spawn_blocking(move || write_parts(first, &buckets, &primary, &dr)));
         Ok(())
     }
 
-    fn count(&mut self, index: usize, tally: &Tally, settled: &Settled) {
-        self.base_items += tally.base_items;
-        self.base_read += tally.base_read;
-        self.base_roots[index] = tally.base_root;
-        self.verdicts.add(Verdict::Unchanged, tally.unchanged + settled.unchanged);
-        self.verdicts.add(Verdict::Converged, tally.converged + settled.converged);
+    /// Waits for the parts that are being written.
+    pub(super) async fn wait(&mut self) -> Result<(), CompareError> {
+        let Some(writing) = self.writing.take() else { return Ok(()) };
+        let parts = writing.await.expect("writing manifests does not panic");
+        let parts = parts.map_err(|source| CompareError::Manifest { store: self.store.clone(), source })?;
+        for (primary, dr) in parts {
+            self.primary.add(primary);
+            self.dr.add(dr);
+        }
+        Ok(())
+    }
+
+    fn count(&mut self, index: usize, bucket: &BucketPair, settled: &Settled) {
+        self.base_items += bucket.joined.base_items;
+        self.base_read += bucket.base_read;
+        self.base_roots[index] = bucket.base_root;
+        self.verdicts.add(Verdict::Unchanged, bucket.joined.unchanged + settled.unchanged);
+        self.verdicts.add(Verdict::Converged, bucket.joined.converged + settled.converged);
         for line in &settled.delta {
             self.verdicts.add(line.verdict, 1);
             self.hours.iter_mut().for_each(|hours| hours.add(line.changed_at));
@@ -141,8 +146,7 @@ impl Outputs {
     pub(super) fn finish(
         mut self,
         pair: &StorePair,
-        primary: &SideLeaves,
-        dr: &SideLeaves,
+        (primary, dr): &(SideLeaves, SideLeaves),
         base: Option<BaseSummary>,
     ) -> Result<Comparison, CompareError> {
         let store = &pair.id;
@@ -162,6 +166,7 @@ impl Outputs {
                 items: writer.items(),
                 root: writer.root(),
                 leaves: leaves_from.map(str::to_owned),
+                parts: Vec::new(),
             };
             let header =
                 writer.finish(header).map_err(|source| CompareError::Manifest { store: store.clone(), source })?;

@@ -3,10 +3,9 @@
 //! Under live writers a leaf may be old by the time it is joined, and two items may be equal though their leaves were made
 //! from different kinds of proof. Leaves are put right here, so that the roots are those of what was last read.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
-use futures_util::future::BoxFuture;
-use futures_util::{FutureExt, StreamExt, TryStreamExt, stream};
+use futures_util::{StreamExt, TryStreamExt, stream};
 
 use super::evidence::Evidence;
 use super::{BucketPair, CompareError, Settings};
@@ -29,72 +28,94 @@ pub(super) struct Settled {
     pub delta: Vec<DeltaLine>,
 }
 
+impl Settled {
+    /// Counts a candidate, which may be no difference any more.
+    fn add(&mut self, verdict: Verdict, is_there: bool, line: Option<DeltaLine>) {
+        match verdict {
+            Verdict::Unchanged if is_there => self.unchanged += 1,
+            Verdict::Converged => self.converged += 1,
+            verdict if verdict.is_difference() => self.delta.extend(line),
+            // Both sides lost the item since it was scanned, and no base had it: there is nothing to count.
+            _ => {}
+        }
+    }
+}
+
 type Images = (Option<Item>, Option<Item>);
 pub(super) type Patches = BTreeMap<Key, Option<Leaf>>;
 
-/// Settles buckets, several at a time where they have few candidates, so that no more is read at once than of one with many.
-pub(super) async fn settle_all(
-    pair: &StorePair,
-    buckets: &mut [BucketPair],
-    settings: &Settings,
-    clock: &dyn Clock,
-    evidence: &Evidence<'_>,
-) -> Result<Vec<Settled>, CompareError> {
-    let most = buckets.iter().map(|bucket| bucket.joined.candidates.len()).max().unwrap_or_default();
-    let at_once = (KEYS_AT_ONCE / most.max(1)).clamp(1, buckets.len().max(1));
-    let mut waiting: Vec<BoxFuture<'_, Result<Settled, CompareError>>> = Vec::new();
-    for bucket in buckets {
-        waiting.push(settle(pair, bucket, settings, clock, evidence).boxed());
-    }
-    stream::iter(waiting).buffered(at_once).try_collect().await
+/// A candidate of a bucket.
+struct Asked<'a> {
+    /// Which bucket of those that are settled together.
+    bucket: usize,
+    candidate: &'a Candidate,
+    /// Whether its base is what an earlier pass wrote to both.
+    is_common: bool,
 }
 
-async fn settle(
-    pair: &StorePair,
-    bucket: &mut BucketPair,
-    settings: &Settings,
-    clock: &dyn Clock,
-    evidence: &Evidence<'_>,
-) -> Result<Settled, CompareError> {
-    let mut settled = Settled::default();
-    let (mut primary_patches, mut dr_patches) = (Patches::new(), Patches::new());
-    for candidates in bucket.joined.candidates.chunks(KEYS_AT_ONCE) {
-        let images = read_again(pair, candidates, &bucket.common).await?;
-        for (candidate, (mut primary, mut dr)) in candidates.iter().zip(images) {
-            let same = share_proof(&mut primary, &mut dr);
-            let base = match candidate.base {
-                // Only what would be held for want of a base is worth asking for.
-                BaseState::Unknown if !same => evidence.base_of(&candidate.key, &primary).await,
-                BaseState::Present(digest) if is_half_told(pair, &digest, &primary, &dr) => BaseState::Unknown,
-                known => known,
-            };
-            let candidate = &Candidate { key: candidate.key.clone(), base };
-            let facts = facts_of(base, same, &primary, &dr, clock.now());
-            match classify(facts) {
-                Verdict::Unchanged if primary.is_some() => settled.unchanged += 1,
-                Verdict::Converged => settled.converged += 1,
-                verdict if verdict.is_difference() => {
-                    let line = line_of(pair, candidate, verdict, &primary, &dr, settings);
-                    let mut line = line.map(|line| with_replication(pair, line, &primary, &dr));
-                    // What this session wrote to the primary itself is no write that dr never saw.
-                    if bucket.common.contains(&candidate.key) {
-                        line.iter_mut().for_each(|line| line.doubt = None);
-                    }
-                    if let Some(line) = line.as_mut().filter(|line| is_lost_by_expiry(line)) {
-                        line.expiry_proved = evidence.is_expired_on_dr(&candidate.key, &primary).await;
-                    }
-                    settled.delta.extend(line);
-                }
-                // Both sides lost the item since it was scanned, and no base had it: there is nothing to count.
-                _ => {}
+/// What a comparison has to settle by.
+pub(super) struct Settling<'a> {
+    pub(super) pair: &'a StorePair,
+    pub(super) settings: &'a Settings,
+    pub(super) clock: &'a dyn Clock,
+    pub(super) evidence: &'a Evidence<'a>,
+}
+
+impl Settling<'_> {
+    /// Settles buckets, reading the candidates of all of them together, and puts their leaves right.
+    pub(super) async fn settle(&self, buckets: &mut [BucketPair]) -> Result<Vec<Settled>, CompareError> {
+        let mut settled: Vec<Settled> = buckets.iter().map(|_| Settled::default()).collect();
+        let mut patches: Vec<[Patches; 2]> = buckets.iter().map(|_| Default::default()).collect();
+        let asked: Vec<Asked<'_>> = (buckets.iter().enumerate())
+            .flat_map(|(at, bucket)| {
+                let is_common = |key: &Key| bucket.common.contains(key);
+                let candidates = bucket.joined.candidates.iter();
+                candidates.map(move |one| Asked { bucket: at, candidate: one, is_common: is_common(&one.key) })
+            })
+            .collect();
+        for asked in asked.chunks(KEYS_AT_ONCE) {
+            for (asked, mut images) in asked.iter().zip(read_again(self.pair, asked).await?) {
+                let (verdict, line) = self.judge(asked, &mut images).await;
+                settled[asked.bucket].add(verdict, images.0.is_some(), line);
+                let (key, (primary, dr)) = (&asked.candidate.key, images);
+                let [of_primary, of_dr] = &mut patches[asked.bucket];
+                of_primary.insert(key.clone(), primary.map(|item| item.leaf()));
+                of_dr.insert(key.clone(), dr.map(|item| item.leaf()));
             }
-            primary_patches.insert(candidate.key.clone(), primary.map(|item| item.leaf()));
-            dr_patches.insert(candidate.key.clone(), dr.map(|item| item.leaf()));
         }
+        for (bucket, [primary, dr]) in buckets.iter_mut().zip(patches) {
+            bucket.primary.patch(primary.iter().map(|(key, leaf)| (key, leaf.as_ref())));
+            bucket.dr.patch(dr.iter().map(|(key, leaf)| (key, leaf.as_ref())));
+        }
+        Ok(settled)
     }
-    bucket.primary.patch(primary_patches.iter().map(|(key, leaf)| (key, leaf.as_ref())));
-    bucket.dr.patch(dr_patches.iter().map(|(key, leaf)| (key, leaf.as_ref())));
-    Ok(settled)
+
+    /// The verdict on what was read, and its line where it is a difference.
+    async fn judge(&self, asked: &Asked<'_>, (primary, dr): &mut Images) -> (Verdict, Option<DeltaLine>) {
+        let (pair, key) = (self.pair, &asked.candidate.key);
+        let same = share_proof(primary, dr);
+        let base = match asked.candidate.base {
+            // Only what would be held for want of a base is worth asking for.
+            BaseState::Unknown if !same => self.evidence.base_of(key, primary).await,
+            BaseState::Present(digest) if is_half_told(pair, &digest, primary, dr) => BaseState::Unknown,
+            known => known,
+        };
+        let verdict = classify(facts_of(base, same, primary, dr, self.clock.now()));
+        if !verdict.is_difference() {
+            return (verdict, None);
+        }
+        let candidate = &Candidate { key: key.clone(), base };
+        let line = line_of(pair, candidate, verdict, primary, dr, self.settings);
+        let mut line = line.map(|line| with_replication(pair, line, primary, dr));
+        // What this session wrote to the primary itself is no write that dr never saw.
+        if asked.is_common {
+            line.iter_mut().for_each(|line| line.doubt = None);
+        }
+        if let Some(line) = line.as_mut().filter(|line| is_lost_by_expiry(line)) {
+            line.expiry_proved = self.evidence.is_expired_on_dr(key, primary).await;
+        }
+        (verdict, line)
+    }
 }
 
 /// Whether the base knows only the body of an item, and the sides differ beside it too: it cannot tell which of them changed
@@ -111,18 +132,14 @@ fn is_lost_by_expiry(line: &DeltaLine) -> bool {
 }
 
 /// Reads candidates on both sides, and again by content where they share no kind of proof or none that the base knows.
-async fn read_again(
-    pair: &StorePair,
-    candidates: &[Candidate],
-    common: &BTreeSet<Key>,
-) -> Result<Vec<Images>, CompareError> {
-    let keys: Vec<Key> = candidates.iter().map(|candidate| candidate.key.clone()).collect();
+async fn read_again(pair: &StorePair, asked: &[Asked<'_>]) -> Result<Vec<Images>, CompareError> {
+    let keys: Vec<Key> = asked.iter().map(|asked| asked.candidate.key.clone()).collect();
     let mut images = fetch_both(pair, &keys, Depth::Evidence).await?;
     share_proofs(pair, &mut images).await?;
     // No body that is read proves what a listing told of a past one.
-    let is_listed = |key: &Key| pair.primary.leaves_from().is_some() && !common.contains(key);
-    let base_of = |at: usize| if is_listed(&keys[at]) { BaseState::Unknown } else { candidates[at].base };
-    let doubtful: Vec<usize> = (0..keys.len()).filter(|at| is_doubtful(base_of(*at), &images[*at])).collect();
+    let is_listed = |asked: &Asked<'_>| pair.primary.leaves_from().is_some() && !asked.is_common;
+    let base_of = |asked: &Asked<'_>| if is_listed(asked) { BaseState::Unknown } else { asked.candidate.base };
+    let doubtful: Vec<usize> = (0..keys.len()).filter(|at| is_doubtful(base_of(&asked[*at]), &images[*at])).collect();
     if !doubtful.is_empty() {
         let keys: Vec<Key> = doubtful.iter().map(|at| keys[*at].clone()).collect();
         let by_content = fetch_both(pair, &keys, Depth::Content).await?;

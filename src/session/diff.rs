@@ -161,7 +161,7 @@ impl Session {
             Some(disaster) if taken > disaster => Err(refuse(format!(
                 "checkpoint {name} was taken at {taken}, after the disaster at {disaster}: take one from before it"
             ))),
-            _ => Ok(Base::Manifest(manifest)),
+            _ => Ok(Base::Manifest(Box::new(manifest))),
         }
     }
 

@@ -239,8 +239,8 @@ async fn a_checkpoint_that_lost_or_changed_a_part_is_no_base() {
     let wanted = told(home.copy().run(diff).exits(1).json());
     let part_of = |home: &Home| {
         let side = home.path(".failback/checkpoints/step/sensors/side=primary");
-        let mut buckets = std::fs::read_dir(side).expect("a manifest").map(|entry| entry.expect("an entry").path());
-        buckets.find(|path| path.is_dir()).expect("a bucket").join("part-0.parquet")
+        let mut files = std::fs::read_dir(side).expect("a manifest").map(|entry| entry.expect("an entry").path());
+        files.find(|path| path.extension().is_some_and(|kind| kind == "parquet")).expect("a part")
     };
     let lost = home.copy();
     std::fs::remove_file(part_of(&lost)).expect("removed");

@@ -25,7 +25,7 @@ enum Strikes {
 fn blows(changes: &[Change], strikes: Strikes) -> Vec<Blow> {
     let mut blows = Vec::new();
     let mut at = 0;
-    let manifest = |change: &Change| change.path.split_once("/bucket=").map(|(manifest, _)| manifest.to_owned());
+    let manifest = |change: &Change| change.path.split_once("/part-").map(|(manifest, _)| manifest.to_owned());
     while at < changes.len() {
         let change = &changes[at];
         let in_run = |other: &&Change| match manifest(change) {

@@ -124,7 +124,7 @@ impl World {
     pub async fn checkpoint(&self) -> Base {
         let comparison = self.compare(&Base::None, "checkpoint").await;
         assert!(comparison.at_parity(), "a checkpoint is taken of sides in step");
-        Base::Manifest(Manifest::open(&comparison.manifests, Side::Primary).expect("a manifest"))
+        Base::Manifest(Box::new(Manifest::open(&comparison.manifests, Side::Primary).expect("a manifest")))
     }
 }
 

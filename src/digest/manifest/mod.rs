@@ -1,50 +1,32 @@
 //! Manifests: all leaves of one side of one store, as Parquet with plain columns, and their root.
 //!
-//! Laid out as `side=<side>/bucket=<hh>/part-0.parquet` with columns `key`, `key_hash`, `digest` (variable-length binary),
-//! `size` and `modified_at`, so that any bucket can be joined by itself on any engine. `manifest.json` is written last: a
-//! folder without it is unfinished and is refused.
+//! Laid out as `side=<side>/part-<hh>-<hh>.parquet`, files of consecutive buckets with a row group for each, and columns
+//! `key`, `digest` (variable-length binary), `size` and `modified_at`, so that any bucket can be joined by itself on any
+//! engine. `manifest.json` is written last: a folder without it is unfinished and is refused.
+
+mod part;
 
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
-use bytes::Bytes;
-use parquet::basic::Compression;
-use parquet::column::reader::{ColumnReader, ColumnReaderImpl};
-use parquet::data_type::{ByteArray, ByteArrayType, DataType, Int64Type};
 use parquet::errors::ParquetError;
-use parquet::file::properties::{EnabledStatistics, WriterProperties};
-use parquet::file::reader::{FileReader, RowGroupReader, SerializedFileReader};
-use parquet::file::writer::{SerializedFileWriter, SerializedRowGroupWriter};
-use parquet::schema::parser::parse_message_type;
 use serde::{Deserialize, Serialize};
 
+pub use self::part::BucketRange;
 use super::bucket::{Bucket, bucket_of, bucket_root, root_of};
-use super::rows::LeafRef;
 use super::{BUCKETS, CANONICAL_FORMAT};
-use crate::model::{Digest, Identity, Key, Leaf, Side, StoreId, Timestamp};
+use crate::model::{Digest, Identity, Leaf, Side, StoreId, Timestamp};
 
 /// Version of the layout of manifests whose leaves are made of the contents of items.
-pub const MANIFEST_FORMAT: u32 = 1;
+pub const MANIFEST_FORMAT: u32 = 3;
 
 /// Version of the layout of manifests that say what else their leaves are made of; a program that does not know of it must
 /// not take them for the others.
-const MANIFEST_FORMAT_OF_LESS: u32 = 2;
+const MANIFEST_FORMAT_OF_LESS: u32 = 4;
 
 /// Written last and removed first: a folder without it is no manifest.
 const HEADER_FILE: &str = "manifest.json";
-
-/// Values of a column written together.
-const VALUES_AT_ONCE: usize = 4096;
-
-const SCHEMA: &str = "message leaf {
-    required binary key;
-    required binary key_hash;
-    required binary digest;
-    required int64 size;
-    optional int64 modified_at (TIMESTAMP(MICROS,true));
-}";
 
 /// What `manifest.json` says.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -70,6 +52,9 @@ pub struct ManifestHeader {
     /// What the leaves are made of, where that is less than the contents of items.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub leaves: Option<String>,
+    /// The files, by the buckets that each may hold; of other buckets there are no leaves.
+    #[serde(default)]
+    pub parts: Vec<BucketRange>,
 }
 
 /// A manifest that cannot be written or read.
@@ -125,27 +110,29 @@ pub enum ManifestError {
     },
 }
 
-/// Writes a manifest bucket by bucket.
+/// Writes a manifest part by part.
 #[derive(Debug)]
 pub struct ManifestWriter {
-    parts: PartWriter,
+    writer: PartWriter,
     roots: Box<[Digest; BUCKETS]>,
     items: u64,
+    parts: Vec<BucketRange>,
 }
 
-/// Writes buckets of a manifest, several at a time; the manifest must then be told of them.
+/// Writes parts of a manifest, several at a time; the manifest must then be told of them.
 #[derive(Debug, Clone)]
 pub struct PartWriter {
     folder: PathBuf,
 }
 
-/// A bucket that was written.
+/// Consecutive buckets that were written.
 #[derive(Debug)]
 #[must_use = "the manifest must be told of it"]
 pub struct Part {
-    bucket: usize,
-    root: Digest,
+    first: usize,
+    roots: Vec<Digest>,
     items: u64,
+    range: Option<BucketRange>,
 }
 
 impl ManifestWriter {
@@ -166,29 +153,20 @@ impl ManifestWriter {
             }
         }
         fs::create_dir_all(&folder).map_err(io_error(&folder))?;
-        let parts = PartWriter { folder };
-        Ok(ManifestWriter { parts, roots: Box::new([bucket_root(&[]); BUCKETS]), items: 0 })
+        let roots = Box::new([bucket_root(&[]); BUCKETS]);
+        Ok(ManifestWriter { writer: PartWriter { folder }, roots, items: 0, parts: Vec::new() })
     }
 
-    /// Writes one bucket; an empty bucket has no file.
-    ///
-    /// # Errors
-    ///
-    /// [`ManifestError`] when the file cannot be written.
-    pub fn write(&mut self, bucket: usize, leaves: &Bucket) -> Result<(), ManifestError> {
-        self.add(self.parts.write(bucket, leaves)?);
-        Ok(())
-    }
-
-    /// What writes its buckets, wherever that is done.
+    /// What writes its parts, wherever that is done.
     pub fn parts(&self) -> PartWriter {
-        self.parts.clone()
+        self.writer.clone()
     }
 
-    /// Takes note of a bucket that was written.
+    /// Takes note of a part that was written.
     pub fn add(&mut self, part: Part) {
-        self.roots[part.bucket] = part.root;
+        self.roots[part.first..][..part.roots.len()].copy_from_slice(&part.roots);
         self.items += part.items;
+        self.parts.extend(part.range);
     }
 
     /// The root over the buckets written so far.
@@ -201,15 +179,16 @@ impl ManifestWriter {
         self.items
     }
 
-    /// Writes the header, which makes the manifest whole; `format`, `items` and `root` are filled in here.
+    /// Writes the header, which makes the manifest whole; `format`, `items`, `root` and `parts` are filled in here.
     ///
     /// # Errors
     ///
     /// [`ManifestError`] when the header cannot be written.
     pub fn finish(self, header: ManifestHeader) -> Result<ManifestHeader, ManifestError> {
         let format = if header.leaves.is_some() { MANIFEST_FORMAT_OF_LESS } else { MANIFEST_FORMAT };
-        let header = ManifestHeader { format, items: self.items, root: self.root(), ..header };
-        let path = self.parts.folder.join(HEADER_FILE);
+        let (items, root) = (self.items, self.root());
+        let header = ManifestHeader { format, items, root, parts: self.parts, ..header };
+        let path = self.writer.folder.join(HEADER_FILE);
         let json = serde_json::to_vec_pretty(&header)
             .map_err(|source| ManifestError::Header { path: path.clone(), source })?;
         fs::write(&path, json).map_err(io_error(&path))?;
@@ -218,20 +197,24 @@ impl ManifestWriter {
 }
 
 impl PartWriter {
-    /// Writes one bucket; an empty bucket has no file.
+    /// Writes consecutive buckets from `first` on; where all are empty, no file.
     ///
     /// # Errors
     ///
     /// [`ManifestError`] when the file cannot be written.
-    pub fn write(&self, bucket: usize, leaves: &Bucket) -> Result<Part, ManifestError> {
-        if !leaves.is_empty() {
-            let path = part_path(&self.folder, bucket);
-            let parent = path.parent().expect("a part has a bucket folder");
-            fs::create_dir_all(parent).map_err(io_error(parent))?;
+    ///
+    /// # Panics
+    ///
+    /// When there is no bucket, or one beyond the last.
+    pub fn write(&self, first: usize, buckets: &[&Bucket]) -> Result<Part, ManifestError> {
+        let items = buckets.iter().map(|leaves| leaves.len() as u64).sum();
+        let range = (items > 0).then(|| BucketRange::of(first, buckets.len()));
+        if let Some(range) = range {
+            let path = self.folder.join(range.file_name());
             let file = File::create(&path).map_err(io_error(&path))?;
-            write_part(file, leaves).map_err(|source| ManifestError::Write { path, source })?;
+            part::write(file, first, buckets).map_err(|source| ManifestError::Write { path, source })?;
         }
-        Ok(Part { bucket, root: leaves.root(), items: leaves.len() as u64 })
+        Ok(Part { first, roots: buckets.iter().map(|leaves| leaves.root()).collect(), items, range })
     }
 }
 
@@ -271,14 +254,16 @@ impl Manifest {
     ///
     /// [`ManifestError`] when the file is unreadable, its keys are out of order, or they belong to another bucket.
     pub fn read(&self, bucket: usize) -> Result<Vec<Leaf>, ManifestError> {
-        let path = part_path(&self.folder, bucket);
+        let Some(range) = self.header.parts.iter().find(|range| range.has(bucket)) else { return Ok(Vec::new()) };
+        let path = self.folder.join(range.file_name());
+        let damaged = |what: &str| ManifestError::Damaged { path: path.clone(), what: what.to_owned() };
         let file = match File::open(&path) {
             Ok(file) => file,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(damaged("the file is missing")),
             Err(error) => return Err(io_error(&path)(error)),
         };
-        let leaves = read_part(file).map_err(|source| ManifestError::Parquet { path: path.clone(), source })?;
-        let damaged = |what: &str| ManifestError::Damaged { path: path.clone(), what: what.to_owned() };
+        let leaves =
+            part::read(file, bucket).map_err(|source| ManifestError::Parquet { path: path.clone(), source })?;
         let leaves = leaves.ok_or_else(|| damaged("columns of unequal length or bad values"))?;
         if leaves.windows(2).any(|pair| pair[0].key >= pair[1].key) {
             return Err(damaged("keys are not in ascending order"));
@@ -327,148 +312,8 @@ fn side_folder(folder: &Path, side: Side) -> PathBuf {
     folder.join(format!("side={side}"))
 }
 
-fn part_path(folder: &Path, bucket: usize) -> PathBuf {
-    folder.join(format!("bucket={bucket:02x}")).join("part-0.parquet")
-}
-
 fn io_error(path: &Path) -> impl Fn(io::Error) -> ManifestError + '_ {
     move |source| ManifestError::Io { path: path.to_owned(), source }
-}
-
-fn write_part(file: File, leaves: &Bucket) -> Result<(), ParquetError> {
-    // Keys and digests are each there once: a dictionary of them, or the least and the greatest, is work for nothing. Nor can
-    // digests be compressed; keys can.
-    let properties = WriterProperties::builder().set_dictionary_enabled(false);
-    let properties = properties.set_statistics_enabled(EnabledStatistics::None);
-    let properties = properties.set_column_compression("key".into(), Compression::ZSTD(Default::default())).build();
-    let schema = Arc::new(parse_message_type(SCHEMA)?);
-    let mut writer = SerializedFileWriter::new(file, schema, Arc::new(properties))?;
-    let mut rows = writer.next_row_group()?;
-    let mut key = Vec::new();
-    write_bytes(&mut rows, leaves, |leaf, bytes| leaf.key().append_to(bytes))?;
-    write_bytes(&mut rows, leaves, |leaf, bytes| {
-        key.clear();
-        leaf.key().append_to(&mut key);
-        bytes.extend_from_slice(blake3::hash(&key).as_bytes());
-    })?;
-    write_bytes(&mut rows, leaves, |leaf, bytes| bytes.extend_from_slice(&leaf.digest().0))?;
-    let size = |leaf: LeafRef<'_>| Some(i64::try_from(leaf.size()).unwrap_or(i64::MAX));
-    write_column::<Int64Type>(&mut rows, leaves, each(size), false)?;
-    write_column::<Int64Type>(&mut rows, leaves, each(|leaf| leaf.modified_at_microseconds()), true)?;
-    rows.close()?;
-    writer.close()?;
-    Ok(())
-}
-
-/// Writes a column of bytes, which `put` appends for a leaf.
-fn write_bytes(
-    rows: &mut SerializedRowGroupWriter<'_, File>,
-    leaves: &Bucket,
-    mut put: impl FnMut(LeafRef<'_>, &mut Vec<u8>),
-) -> Result<(), ParquetError> {
-    let mut ends = Vec::with_capacity(VALUES_AT_ONCE);
-    let of = |leaves: &[LeafRef<'_>], values: &mut Vec<Option<ByteArray>>| {
-        // Values that are written together lie in one piece of memory.
-        let mut bytes = Vec::new();
-        ends.clear();
-        for leaf in leaves {
-            put(*leaf, &mut bytes);
-            ends.push(bytes.len());
-        }
-        let bytes = Bytes::from(bytes);
-        let starts = std::iter::once(&0).chain(&ends);
-        values.extend(starts.zip(&ends).map(|(start, end)| Some(ByteArray::from(bytes.slice(*start..*end)))));
-    };
-    write_column::<ByteArrayType>(rows, leaves, of, false)
-}
-
-/// Values of single leaves.
-fn each<T>(of: impl Fn(LeafRef<'_>) -> Option<T>) -> impl FnMut(&[LeafRef<'_>], &mut Vec<Option<T>>) {
-    move |leaves, values| values.extend(leaves.iter().map(|leaf| of(*leaf)))
-}
-
-/// Writes one column, a few values at a time: a bucket of many leaves must not be held twice.
-fn write_column<T: DataType>(
-    rows: &mut SerializedRowGroupWriter<'_, File>,
-    leaves: &Bucket,
-    mut of: impl FnMut(&[LeafRef<'_>], &mut Vec<Option<T::T>>),
-    is_optional: bool,
-) -> Result<(), ParquetError> {
-    let mut column = rows.next_column()?.ok_or_else(|| ParquetError::General("the schema has a column less".into()))?;
-    let (mut some, mut found, mut values, mut defined) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-    let mut leaves = leaves.iter();
-    loop {
-        some.clear();
-        some.extend(leaves.by_ref().take(VALUES_AT_ONCE));
-        if some.is_empty() {
-            return column.close();
-        }
-        of(&some, &mut found);
-        values.clear();
-        defined.clear();
-        for value in found.drain(..) {
-            defined.push(i16::from(value.is_some()));
-            values.extend(value);
-        }
-        column.typed::<T>().write_batch(&values, is_optional.then_some(&defined[..]), None)?;
-    }
-}
-
-/// `None` when columns disagree in length or a digest or time is out of range.
-fn read_part(file: File) -> Result<Option<Vec<Leaf>>, ParquetError> {
-    let reader = SerializedFileReader::new(file)?;
-    let mut leaves = Vec::new();
-    for group in 0..reader.num_row_groups() {
-        let rows = reader.get_row_group(group)?;
-        let count = usize::try_from(rows.metadata().num_rows()).unwrap_or(0);
-        let keys = read_bytes(&*rows, 0, count)?;
-        let digests = read_bytes(&*rows, 2, count)?;
-        let (sizes, _) = read_numbers(&*rows, 3, count)?;
-        let (times, defined) = read_numbers(&*rows, 4, count)?;
-        if [keys.len(), digests.len(), sizes.len(), defined.len()] != [count; 4] {
-            return Ok(None);
-        }
-        let mut times = times.into_iter();
-        for (((key, digest), size), defined) in keys.into_iter().zip(digests).zip(sizes).zip(defined) {
-            let time = if defined == 1 { times.next().map(Timestamp::from_microsecond).transpose() } else { Ok(None) };
-            let (Ok(modified_at), Ok(digest), Ok(size)) =
-                (time, <[u8; 32]>::try_from(digest.data()), u64::try_from(size))
-            else {
-                return Ok(None);
-            };
-            leaves.push(Leaf { key: Key::from_canonical(key.data()), digest: Digest(digest), size, modified_at });
-        }
-    }
-    Ok(Some(leaves))
-}
-
-fn read_bytes(rows: &dyn RowGroupReader, column: usize, count: usize) -> Result<Vec<ByteArray>, ParquetError> {
-    match rows.get_column_reader(column)? {
-        ColumnReader::ByteArrayColumnReader(reader) => Ok(read_all::<ByteArrayType>(reader, count, false)?.0),
-        _ => Err(ParquetError::General(format!("column {column} is not binary"))),
-    }
-}
-
-fn read_numbers(rows: &dyn RowGroupReader, column: usize, count: usize) -> Result<(Vec<i64>, Vec<i16>), ParquetError> {
-    match rows.get_column_reader(column)? {
-        ColumnReader::Int64ColumnReader(reader) => read_all::<Int64Type>(reader, count, column == 4),
-        _ => Err(ParquetError::General(format!("column {column} is not a 64-bit integer"))),
-    }
-}
-
-fn read_all<T: DataType>(
-    mut reader: ColumnReaderImpl<T>,
-    count: usize,
-    optional: bool,
-) -> Result<(Vec<T::T>, Vec<i16>), ParquetError> {
-    let (mut values, mut defined) = (Vec::with_capacity(count), Vec::new());
-    loop {
-        let levels = optional.then_some(&mut defined);
-        let (records, _, _) = reader.read_records(count.max(1), levels, None, &mut values)?;
-        if records == 0 {
-            return Ok((values, defined));
-        }
-    }
 }
 
 #[cfg(test)]
@@ -476,6 +321,9 @@ mod tests {
     use super::super::{item_digest, key_of};
     use super::*;
     use crate::model::{StoreKind, Value};
+
+    /// Buckets in a file of these tests; they do not divide all.
+    const AT_ONCE: usize = 9;
 
     fn header() -> ManifestHeader {
         ManifestHeader {
@@ -495,6 +343,7 @@ mod tests {
             items: 0,
             root: bucket_root(&[]),
             leaves: None,
+            parts: Vec::new(),
         }
     }
 
@@ -506,9 +355,11 @@ mod tests {
             let leaf = Leaf { digest: item_digest(&Value::Null), size: number as u64, modified_at, key };
             buckets[bucket_of(&leaf.key)].push(leaf);
         }
+        let buckets: Vec<Bucket> = buckets.iter().map(|leaves| Bucket::from_leaves(leaves)).collect();
         let mut writer = ManifestWriter::create(folder, Side::Primary).expect("created");
-        for (index, leaves) in buckets.iter().enumerate() {
-            writer.write(index, &Bucket::from_leaves(leaves)).expect("written");
+        for first in (0..BUCKETS).step_by(AT_ONCE).rev() {
+            let buckets: Vec<&Bucket> = buckets[first..].iter().take(AT_ONCE).collect();
+            writer.add(writer.parts().write(first, &buckets).expect("written"));
         }
         writer.finish(header()).expect("finished")
     }
@@ -531,20 +382,52 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         written(folder.path(), 0..50);
         let side = folder.path().join("side=primary");
-        let bucket = fs::read_dir(&side).expect("listed").find_map(|entry| {
-            let path = entry.expect("an entry").path();
-            path.is_dir().then_some(path)
-        });
-        fs::remove_dir_all(bucket.expect("a bucket")).expect("removed");
-        let manifest = Manifest::open(folder.path(), Side::Primary).expect("opened");
-        assert!(matches!(manifest.prove(), Err(ManifestError::Damaged { .. })));
+        let header = side.join(HEADER_FILE);
+        let whole = fs::read_to_string(&header).expect("a header");
+        let damage = || {
+            let manifest = Manifest::open(folder.path(), Side::Primary).expect("opened");
+            match manifest.prove() {
+                Err(ManifestError::Damaged { what, .. }) => what,
+                other => panic!("{other:?}"),
+            }
+        };
+        let edited = |edit: fn(&mut serde_json::Value)| {
+            let mut json = serde_json::from_str(&whole).expect("JSON");
+            edit(&mut json);
+            fs::write(&header, json.to_string()).expect("written");
+        };
+        edited(|json| json["items"] = 51.into());
+        assert_eq!(damage(), "it has 50 leaves, its header says 51");
+        edited(|json| drop(json["parts"].as_array_mut().expect("parts").pop()));
+        assert!(damage().starts_with("its root is"), "{}", damage());
+        fs::write(&header, &whole).expect("written");
+        fs::remove_file(side.join("part-00-08.parquet")).expect("removed");
+        assert_eq!(damage(), "the file is missing");
+        for nonsense in ["8-0", "08-00", "00", "+0-08", "../../etc"] {
+            fs::write(&header, whole.replace("00-08", nonsense)).expect("written");
+            let opened = Manifest::open(folder.path(), Side::Primary);
+            assert!(matches!(opened, Err(ManifestError::Header { .. })), "{nonsense}");
+        }
+    }
+
+    #[test]
+    fn a_manifest_of_an_older_layout_is_told_as_such() {
+        let folder = tempfile::tempdir().expect("a folder");
+        written(folder.path(), 0..50);
+        let header = folder.path().join("side=primary").join(HEADER_FILE);
+        let mut json: serde_json::Value = serde_json::from_slice(&fs::read(&header).expect("read")).expect("JSON");
+        json["format"] = 1.into();
+        json.as_object_mut().expect("an object").remove("parts");
+        fs::write(&header, json.to_string()).expect("written");
+        let opened = Manifest::open(folder.path(), Side::Primary);
+        assert!(matches!(opened, Err(ManifestError::Version { found: 1, .. })));
     }
 
     #[test]
     fn an_unfinished_manifest_is_refused() {
         let folder = tempfile::tempdir().expect("a folder");
         let mut writer = ManifestWriter::create(folder.path(), Side::Dr).expect("created");
-        writer.write(0, &Bucket::default()).expect("written");
+        writer.add(writer.parts().write(0, &[&Bucket::default()]).expect("written"));
         drop(writer);
         assert!(matches!(Manifest::open(folder.path(), Side::Dr), Err(ManifestError::Io { .. })));
     }
