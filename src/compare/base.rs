@@ -166,6 +166,11 @@ impl BaseBucket {
 }
 
 impl BaseBuckets {
+    /// Whether its leaves are the primary's own of an earlier time.
+    pub(super) fn is_checkpoint(&self) -> bool {
+        matches!(self, BaseBuckets::Manifest(_))
+    }
+
     /// Reads one bucket; `primary` is the primary's.
     pub(super) fn bucket(&self, store: &StoreId, index: usize, primary: &Bucket) -> Result<BaseBucket, CompareError> {
         match self {

@@ -289,7 +289,8 @@ async fn joined(
     let evidence = Evidence::new(pair, clock, is_open, settings.attribute_since);
     let sides = Arc::new((primary, dr));
     let at_once = buckets_at_once(settings, &sides, &base_buckets);
-    let settling = Settling { pair, settings, clock, evidence: &evidence };
+    let tells_writes = base_buckets.is_checkpoint();
+    let settling = Settling { pair, settings, clock, evidence: &evidence, tells_writes };
     let join = |first: usize| {
         let (sides, base, store) = (sides.clone(), base_buckets.clone(), store.clone());
         let indexes = first..(first + at_once).min(BUCKETS);

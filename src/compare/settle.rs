@@ -59,6 +59,8 @@ pub(super) struct Settling<'a> {
     pub(super) settings: &'a Settings,
     pub(super) clock: &'a dyn Clock,
     pub(super) evidence: &'a Evidence<'a>,
+    /// Whether the base tells when the primary's own items were written.
+    pub(super) tells_writes: bool,
 }
 
 impl Settling<'_> {
@@ -98,13 +100,14 @@ impl Settling<'_> {
             // Only what would be held for want of a base is worth asking for.
             BaseState::Unknown if !same => self.evidence.base_of(key, primary).await,
             BaseState::Present(digest) if is_half_told(pair, &digest, primary, dr) => BaseState::Unknown,
+            BaseState::Present(digest) if self.is_rewritten(&digest, asked.candidate, primary) => BaseState::Unknown,
             known => known,
         };
         let verdict = classify(facts_of(base, same, primary, dr, self.clock.now()));
         if !verdict.is_difference() {
             return (verdict, None);
         }
-        let candidate = &Candidate { key: key.clone(), base };
+        let candidate = &Candidate { base, ..asked.candidate.clone() };
         let line = line_of(pair, candidate, verdict, primary, dr, self.settings);
         let mut line = line.map(|line| with_replication(pair, line, primary, dr));
         // What this session wrote to the primary itself is no write that dr never saw.
@@ -115,6 +118,16 @@ impl Settling<'_> {
             line.expiry_proved = self.evidence.is_expired_on_dr(key, primary).await;
         }
         (verdict, line)
+    }
+
+    /// Whether the base knows only the body of the primary's item, and the item was written again since: what else was
+    /// changed by that is not known, so that a delete on dr must not take it away.
+    fn is_rewritten(&self, base: &Digest, candidate: &Candidate, primary: &Option<Item>) -> bool {
+        let Some(primary) = primary.as_ref().filter(|item| item.is_listed_as(base)) else { return false };
+        // A listing and the item itself may tell parts of a second or none.
+        let second = |at: Option<Timestamp>| at.map(Timestamp::as_second);
+        let (then, now) = (second(candidate.base_written_at), second(primary.modified_at));
+        self.tells_writes && self.pair.primary.leaves_are_partial() && then.is_some() && then != now
     }
 }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use super::{BaseState, Facts, classify};
 use crate::digest::{Bucket, KeyRef, LeafRef};
-use crate::model::{Key, Leaf, Verdict};
+use crate::model::{Key, Leaf, Timestamp, Verdict};
 
 /// A key whose two sides differ by their leaves, or that moved while it was read: to be read again before it counts.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -14,6 +14,8 @@ pub struct Candidate {
     pub key: Key,
     /// What the base says.
     pub base: BaseState,
+    /// When the base's item was written, where its leaf tells.
+    pub base_written_at: Option<Timestamp>,
 }
 
 /// One bucket, joined.
@@ -39,7 +41,10 @@ pub fn join(primary: &Bucket, dr: &Bucket, base: Option<&[Leaf]>) -> JoinedBucke
     let (mut primary_rows, mut dr_rows) = (primary.iter(), dr.iter());
     let (mut primary_row, mut dr_row) = (primary_rows.next(), dr_rows.next());
     while let Some((key, in_primary, in_dr)) = smaller(primary_row, dr_row) {
-        let base_state = in_base.as_mut().map_or(BaseState::Unknown, |base| base.seek(key));
+        let (base_state, base_written_at) = match in_base.as_mut() {
+            Some(base) => state_of(base.seek(key)),
+            None => (BaseState::Unknown, None),
+        };
         let digests = (in_primary.map(|row| row.digest()), in_dr.map(|row| row.digest()));
         let verdict = classify(Facts::from_digests(base_state, digests.0, digests.1));
         while let Some(passed) = restless.next_if(|restless| KeyRef::whole(restless) < key) {
@@ -47,7 +52,7 @@ pub fn join(primary: &Bucket, dr: &Bucket, base: Option<&[Leaf]>) -> JoinedBucke
         }
         let is_restless = restless.next_if(|restless| KeyRef::whole(restless) == key).is_some();
         if verdict.is_difference() || is_restless {
-            joined.candidates.push(Candidate { key: key.to_key(), base: base_state });
+            joined.candidates.push(Candidate { key: key.to_key(), base: base_state, base_written_at });
         } else if verdict == Verdict::Converged {
             joined.converged += 1;
         } else {
@@ -62,7 +67,10 @@ pub fn join(primary: &Bucket, dr: &Bucket, base: Option<&[Leaf]>) -> JoinedBucke
     }
     // Neither side had these when it was read, and something happened to them: they may be there by now.
     unseen.extend(restless);
-    let unseen = unseen.into_iter().map(|key| Candidate { base: base_of(base, key), key: key.clone() });
+    let unseen = unseen.into_iter().map(|key| {
+        let (base, base_written_at) = base_of(base, key);
+        Candidate { key: key.clone(), base, base_written_at }
+    });
     let unseen: Vec<Candidate> = unseen.collect();
     let read_again = unseen.iter().filter(|candidate| matches!(candidate.base, BaseState::Present(_))).count() as u64;
     // Items of the base that both sides deleted: they converged.
@@ -87,10 +95,14 @@ fn smaller<'a>(primary: Option<LeafRef<'a>>, dr: Option<LeafRef<'a>>) -> Option<
 }
 
 /// What the base says of a key, in any order of keys.
-fn base_of(base: Option<&[Leaf]>, key: &Key) -> BaseState {
-    let Some(base) = base else { return BaseState::Unknown };
-    let found = base.binary_search_by(|leaf| leaf.key.cmp(key));
-    found.map_or(BaseState::Absent, |at| BaseState::Present(base[at].digest))
+fn base_of(base: Option<&[Leaf]>, key: &Key) -> (BaseState, Option<Timestamp>) {
+    let Some(base) = base else { return (BaseState::Unknown, None) };
+    state_of(base.binary_search_by(|leaf| leaf.key.cmp(key)).ok().map(|at| &base[at]))
+}
+
+/// What a base says of a key of which it has this leaf, or none.
+fn state_of(leaf: Option<&Leaf>) -> (BaseState, Option<Timestamp>) {
+    leaf.map_or((BaseState::Absent, None), |leaf| (BaseState::Present(leaf.digest), leaf.modified_at))
 }
 
 /// Walks through a base in step with the sides.
@@ -104,20 +116,20 @@ impl<'a> BaseWalk<'a> {
         BaseWalk { rest: base, passed_over: 0 }
     }
 
-    /// What the base says of a key; keys come in ascending order.
-    fn seek(&mut self, key: KeyRef<'_>) -> BaseState {
+    /// The base's leaf of a key; keys come in ascending order.
+    fn seek(&mut self, key: KeyRef<'_>) -> Option<&'a Leaf> {
         while let Some((leaf, rest)) = self.rest.split_first() {
             match KeyRef::whole(&leaf.key).cmp(&key) {
                 Ordering::Less => self.passed_over += 1,
                 Ordering::Equal => {
                     self.rest = rest;
-                    return BaseState::Present(leaf.digest);
+                    return Some(leaf);
                 }
                 Ordering::Greater => break,
             }
             self.rest = rest;
         }
-        BaseState::Absent
+        None
     }
 
     /// Items of the base whose keys were not asked for.

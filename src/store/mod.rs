@@ -176,6 +176,11 @@ pub trait ReadStore: BodySource {
         ("compare", "everything")
     }
 
+    /// Whether items of one leaf may differ: leaves are not made of all that items have.
+    fn leaves_are_partial(&self) -> bool {
+        false
+    }
+
     /// Whether two items differ in what leaves of this store are not made of.
     fn differ_beside_leaves(&self, _one: &Item, _other: &Item) -> bool {
         false

@@ -388,8 +388,12 @@ impl ReadStore for S3Store {
         }
     }
 
+    fn leaves_are_partial(&self) -> bool {
+        !matches!(self.leaves, Leaves::Proved)
+    }
+
     fn differ_beside_leaves(&self, one: &Item, other: &Item) -> bool {
-        !matches!(self.leaves, Leaves::Proved) && listed::differ_beside(one, other)
+        self.leaves_are_partial() && listed::differ_beside(one, other)
     }
 
     async fn begin_scan(&self, partitions: usize) -> Result<Box<dyn Scan + '_>> {

@@ -127,6 +127,10 @@ macro_rules! forward_facts {
             self.inner.leaves_setting()
         }
 
+        fn leaves_are_partial(&self) -> bool {
+            self.inner.leaves_are_partial()
+        }
+
         fn differ_beside_leaves(&self, one: &crate::model::Item, other: &crate::model::Item) -> bool {
             self.inner.differ_beside_leaves(one, other)
         }

@@ -105,6 +105,32 @@ async fn a_base_of_bodies_never_lets_tags_of_the_primary_be_overwritten() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_base_of_bodies_never_lets_what_the_primary_wrote_again_be_deleted() {
+    let Some(stage) = Stage::open().await else { return };
+    both(&stage, "again", "before").await;
+    both(&stage, "plain", "before").await;
+    stage.profile(None, BODIES, ["", ""]);
+    stage.run("checkpoint p.toml --name step").exits(0);
+    // Times are told in whole seconds.
+    tokio::time::sleep(std::time::Duration::from_millis(1_100)).await;
+    // A stranded write of the same body with metadata of its own, of an object that dr deletes.
+    let request = stage.home.client.put_object().bucket(HOME).key("again").body(ByteStream::from_static(b"before"));
+    request.metadata("by", "the primary").send().await.expect("an object");
+    stage.delete(AWAY, "again").await;
+    stage.delete(AWAY, "plain").await;
+    let base = "base = { checkpoint = \"step\" }\npolicy = { delete_limit_percent = 100 }";
+    stage.profile(Some(now()), &format!("{BODIES}{base}"), ["", ""]);
+    let delta = stage.delta(&stage.run("diff p.toml --json").exits(1));
+    assert_eq!(delta["again"]["verdict"], "unattributed");
+    assert_eq!(delta["plain"]["verdict"], "dr_only");
+    stage.run("plan p.toml --allow-everything").exits(3);
+    stage.run("replay p.toml --apply --yes").exits(3);
+    assert_eq!(stage.home.body(HOME, "again").await, "before");
+    let plain = stage.home.client.head_object().bucket(HOME).key("plain").send().await;
+    assert!(plain.is_err(), "what was not written again follows dr");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_was_made_in_one_mode_is_not_held_against_the_other() {
     let Some(stage) = Stage::open().await else { return };
     both(&stage, "k", "before").await;
