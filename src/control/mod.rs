@@ -9,6 +9,7 @@ mod aws;
 mod global;
 mod guide;
 pub mod iac;
+mod lag;
 mod restored;
 mod settings;
 

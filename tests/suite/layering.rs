@@ -77,6 +77,7 @@ const PURE: &[&str] = &[
     "control/global.rs",
     "control/guide.rs",
     "control/iac/",
+    "control/lag.rs",
     "control/restored.rs",
     "control/settings.rs",
 ];

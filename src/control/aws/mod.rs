@@ -1,6 +1,7 @@
-//! Asks RDS and AWS Backup for what the pure modules judge.
+//! Asks RDS, AWS Backup and, for the lag of a global cluster, the databases for what the pure modules judge.
 
 mod databases;
+mod lag;
 mod restores;
 mod snapshots;
 
