@@ -1,6 +1,7 @@
 //! The control plane around databases: sides that RDS names, global clusters, settings, restored resources.
 
 mod fake_rds;
+mod moto;
 
 use failback::model::{Side, StoreId};
 use failback::profile::{CredentialsProfile, DatabaseProfile, Secret, SideProfile};
@@ -417,6 +418,9 @@ dr = { instance = \"books-dr\", database = \"postgres\", user = \"postgres\", tl
     assert_eq!(block.body.get_attribute("id").and_then(|id| id.value.as_str()), Some("books"));
     let listed: Json = serde_json::from_str(&estate.home.read("out/cloudformation-import.json")).expect("JSON");
     assert_eq!(listed[0]["ResourceIdentifier"]["DBInstanceIdentifier"], "books");
+    let manual = estate.home.read("out/README.md");
+    assert!(manual.contains("backup retention: 14 days; Multi-AZ: on; deletion protection: on"), "{manual}");
+    assert!(manual.contains("where the original had any: option group, master password."), "{manual}");
     // Files of a person are not written over.
     estate.home.run("report p.toml --iac out").exits(2).says("README.md");
     assert_eq!((estate.rds[0].done(), estate.rds[1].done()), (Vec::new(), Vec::new()));
@@ -455,4 +459,46 @@ async fn a_restored_table_is_mapped_to_its_original_and_cannot_be_renamed() {
     home.run("check p.toml").exits(0).prints("its original, the table sensors, is gone").prints(again);
     home.run("report p.toml --iac out").exits(0);
     assert!(home.read("out/terraform-2-import.tf").contains("id = \"sensors-restored\""));
+    let manual = home.read("out/README.md");
+    assert!(manual.contains("stream and stream ARN: off; time to live: off; point-in-time recovery: off"), "{manual}");
+}
+
+/// A restore job of S3, in the shape that AWS Backup's model documents; the buckets are real.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_restored_bucket_is_mapped_to_its_original_and_imported() {
+    use crate::rig::{BUCKET, DR, PRIMARY, Regions};
+
+    let Some(regions) = Regions::start().await else { return };
+    for side in [PRIMARY, DR] {
+        regions.put_object(side, "a.png", "a picture").await;
+    }
+    let job = |id: &str, created: &str| {
+        json!({
+            "RestoreJobId": id, "Status": "COMPLETED", "ResourceType": "S3", "RecoveryPointCreationDate": 1_795_316_400,
+            "SourceResourceArn": "arn:aws:s3:::maps", "CreatedResourceArn": format!("arn:aws:s3:::{created}"),
+        })
+    };
+    let jobs = vec![job("5B06-1", BUCKET[PRIMARY]), job("5B06-2", BUCKET[DR])];
+    let backup = FakeRds::start(Holdings { restore_jobs: jobs, ..Holdings::default() });
+    let home = Home::new();
+    let asked = format!("endpoints.backup = \"http://127.0.0.1:{}\"\ncredentials =", backup.port);
+    let sides = regions.sides().replace("credentials =", &asked);
+    let (one, other) = (BUCKET[PRIMARY], BUCKET[DR]);
+    let store = format!(
+        "[[store]]\nname = \"maps\"\nkind = \"s3\"\nprimary = {{ bucket = \"{one}\" }}\ndr = {{ bucket = \"{other}\" }}\n"
+    );
+    home.write("p.toml", &format!("name = \"maps\"\n{sides}{store}"));
+    let told = home.run("check p.toml").exits(0);
+    let from = "was restored from the bucket maps in its Region as of 2026-11-22T03:00:00Z, by AWS Backup restore job";
+    let told =
+        told.prints(&format!("the bucket {one} {from} 5B06-1")).prints(&format!("the bucket {other} {from} 5B06-2"));
+    let told = told.prints("its original, the bucket maps, is gone");
+    told.prints(&format!("a bucket cannot be renamed: point what uses maps at {one}"));
+    regions.buckets[PRIMARY].make_bucket("maps", true).await;
+    home.run("check p.toml").exits(0).prints("its original, the bucket maps, is still there");
+    home.run("report p.toml --iac out").exits(0);
+    assert!(home.read("out/terraform-2-import.tf").contains(&format!("id = \"{one}\"")));
+    let manual = home.read("out/README.md");
+    assert!(manual.contains(&format!("the bucket {one} in us-east-1 takes the place of maps")), "{manual}");
+    assert!(manual.contains("versioning: on (as the original); lifecycle rules: none (as the original)"), "{manual}");
 }

@@ -79,6 +79,7 @@ const PURE: &[&str] = &[
     "control/iac/",
     "control/lag.rs",
     "control/restored.rs",
+    "control/security.rs",
     "control/settings.rs",
 ];
 

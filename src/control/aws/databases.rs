@@ -6,6 +6,7 @@ use aws_sdk_rds::Client;
 use aws_sdk_rds::types::{DbCluster, DbInstance, Filter, Parameter, PendingModifiedValues, VpcSecurityGroupMembership};
 
 use super::chain;
+use super::ec2::rules_of;
 use super::lag::home_lag;
 use super::snapshots::{elsewhere, unplanned};
 use crate::control::global::{GlobalFacts, MemberFacts, MemberTold, way_home};
@@ -164,6 +165,7 @@ async fn instance_settings(rds: &Client, reached: &SideProfile, instance: &DbIns
     let group = instance.db_parameter_groups().first();
     let name = group.and_then(|group| group.db_parameter_group_name()).map(str::to_owned);
     let parameters = parameters(rds, name.as_deref(), Form::Instance).await;
+    let security_groups = groups(instance.vpc_security_groups());
     Server {
         form: Form::Instance,
         name: said(instance.db_instance_identifier()).unwrap_or_default(),
@@ -179,7 +181,8 @@ async fn instance_settings(rds: &Client, reached: &SideProfile, instance: &DbIns
         authorities: said(instance.ca_certificate_identifier()).into_iter().collect(),
         instances: Vec::new(),
         subnet_group: said(instance.db_subnet_group().and_then(|group| group.db_subnet_group_name())),
-        security_groups: groups(instance.vpc_security_groups()),
+        rules: Box::pin(rules_of(reached, &security_groups)).await,
+        security_groups,
         parameter_group: name,
         parameters,
         waiting: waiting(std::slice::from_ref(instance)),
@@ -196,6 +199,7 @@ async fn cluster_settings(rds: &Client, reached: &SideProfile, cluster: &DbClust
     let own: Vec<DbInstance> = own.filter(|one| one.db_cluster_identifier() == Some(name.as_str())).collect();
     let group = said(cluster.db_cluster_parameter_group());
     let parameters = parameters(rds, group.as_deref(), Form::Cluster).await;
+    let security_groups = groups(cluster.vpc_security_groups());
     Ok(Server {
         form: Form::Cluster,
         name,
@@ -211,7 +215,8 @@ async fn cluster_settings(rds: &Client, reached: &SideProfile, cluster: &DbClust
         authorities: own.iter().filter_map(|one| said(one.ca_certificate_identifier())).collect(),
         instances: own.iter().filter_map(|one| said(one.db_instance_identifier())).collect(),
         subnet_group: said(cluster.db_subnet_group()),
-        security_groups: groups(cluster.vpc_security_groups()),
+        rules: Box::pin(rules_of(reached, &security_groups)).await,
+        security_groups,
         parameter_group: group,
         parameters,
         waiting: waiting(&own),

@@ -147,6 +147,11 @@ fn answer(holdings: &mut Holdings, fields: &BTreeMap<String, String>) -> (u16, S
             holdings.snapshots.push(made.clone());
             json!({ "DBClusterSnapshot": made })
         }
+        // A role that may read RDS and not EC2, in EC2's own shape of a refusal.
+        "DescribeSecurityGroups" | "DescribeSecurityGroupRules" => {
+            let error = "<Error><Code>UnauthorizedOperation</Code><Message>by script</Message></Error>";
+            return (403, format!("<Response><Errors>{error}</Errors><RequestID>1</RequestID></Response>"));
+        }
         other => panic!("nobody asks for {other}"),
     };
     let result = xml(&result);
