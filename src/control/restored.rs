@@ -58,7 +58,7 @@ pub struct Present {
     pub attribute: String,
     /// What the copy has.
     pub value: String,
-    /// What the original has, where that is still there and tells.
+    /// What the original has or had, where anything tells.
     pub original: Option<String>,
 }
 

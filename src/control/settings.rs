@@ -282,9 +282,10 @@ impl Comparison<'_> {
         let look = (!look.is_empty()).then(|| look.join("; "));
         if let (Ok(ours), Ok(theirs)) = (&primary.rules, &dr.rules) {
             let Compared { differences, regional, same } = security::compare([(SIDES[0], ours), (SIDES[1], theirs)]);
+            let rules = if same == 1 { "1 rule".to_owned() } else { format!("{same} rules") };
             let what = match differences.is_empty() && regional.is_empty() {
-                true => format!("{groups} let in and out the same, by {same} rules; {subnets} are not compared"),
-                false => format!("{groups} have {same} rules in common; {subnets} are not compared"),
+                true => format!("{groups} let in and out the same, by {rules}; {subnets} are not compared"),
+                false => format!("{groups} have {rules} in common; {subnets} are not compared"),
             };
             for difference in differences {
                 self.tell(Level::Warning, difference, look.clone());
@@ -490,7 +491,7 @@ mod tests {
         };
         let alike = compared([lets("10.0.0.0/16"), lets("10.0.0.0/16")]);
         assert_eq!(words(&alike), [""; 0]);
-        assert!(alike[0].what.contains("let in and out the same, by 1 rules"), "{alike:?}");
+        assert!(alike[0].what.contains("let in and out the same, by 1 rule;"), "{alike:?}");
         let apart = words(&compared([lets("10.0.0.0/16"), lets("10.1.0.0/16")]));
         assert!(
             apart[0].starts_with("only the primary lets in") && apart[1].starts_with("only dr lets in"),

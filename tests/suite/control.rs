@@ -409,6 +409,12 @@ async fn a_restored_instance_is_mapped_renamed_by_hand_and_imported() {
         "primary = { instance = \"books-2\", database = \"postgres\", user = \"postgres\", tls = \"disable\" }
 dr = { instance = \"books-dr\", database = \"postgres\", user = \"postgres\", tls = \"disable\" }\n",
     );
+    // What RDS retains of the original tells some of what it had.
+    let retained = json!({
+        "DBInstanceIdentifier": "books", "DbiResourceId": "db-books", "Status": "retained", "BackupRetentionPeriod": 30,
+        "OptionGroupName": "audited",
+    });
+    estate.rds[0].change(|held| held.automated_backups.push(retained));
     estate.home.run("report p.toml --iac out").exits(2).says("failback check");
     let told = estate.checked(0);
     assert_golden(&told, "restored.txt");
@@ -419,7 +425,10 @@ dr = { instance = \"books-dr\", database = \"postgres\", user = \"postgres\", tl
     let listed: Json = serde_json::from_str(&estate.home.read("out/cloudformation-import.json")).expect("JSON");
     assert_eq!(listed[0]["ResourceIdentifier"]["DBInstanceIdentifier"], "books");
     let manual = estate.home.read("out/README.md");
-    assert!(manual.contains("backup retention: 14 days; Multi-AZ: on; deletion protection: on"), "{manual}");
+    assert!(
+        manual.contains("backup retention: 14 days (original: 30 days); Multi-AZ: on; deletion protection: on"),
+        "{manual}"
+    );
     assert!(manual.contains("where the original had any: option group, master password."), "{manual}");
     // Files of a person are not written over.
     estate.home.run("report p.toml --iac out").exits(2).says("README.md");

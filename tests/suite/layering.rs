@@ -105,6 +105,9 @@ const HOMES: &[(&str, &[&str])] = &[
     ),
     ("tokio_postgres", &["store/postgres/", "drill/"]),
     ("mysql_async", &["store/mysql/"]),
+    ("aws_sigv4", &["control/aws/"]),
+    ("aws_smithy_xml", &["control/aws/"]),
+    ("reqwest", &["cutover/", "control/aws/"]),
     ("crossterm", &["tui/"]),
     ("ratatui", &["tui/"]),
     // A kind of store is known by name where stores are opened, and nowhere else.

@@ -2,6 +2,7 @@
 
 use aws_config::SdkConfig;
 use aws_sdk_dynamodb::types::{PointInTimeRecoveryStatus, TimeToLiveStatus};
+use aws_sdk_rds::types::DbInstanceAutomatedBackup;
 use aws_sdk_s3::error::ProvideErrorMetadata;
 use aws_sdk_s3::types::BucketVersioningStatus;
 
@@ -24,6 +25,28 @@ pub(super) async fn present(reached: &SideProfile, kind: AdoptedKind, name: &str
     };
     let told = found.into_iter().filter_map(|(name, value)| Some((name, value?)));
     told.filter(|(_, value)| !value.is_empty()).collect()
+}
+
+/// What an original had that is gone: the backups that RDS retains of an instance tell some of it.
+pub(super) async fn had(reached: &SideProfile, kind: AdoptedKind, name: &str) -> Attributes {
+    if kind != AdoptedKind::Instance {
+        return Vec::new();
+    }
+    let rds = client(reached).await;
+    let reply = rds.describe_db_instance_automated_backups().db_instance_identifier(name).send().await;
+    let backups = reply.ok().and_then(|reply| reply.db_instance_automated_backups).unwrap_or_default();
+    let is_of_it = |one: &&DbInstanceAutomatedBackup| {
+        one.db_instance_identifier() == Some(name) && one.status() == Some("retained")
+    };
+    let retained: Vec<&DbInstanceAutomatedBackup> = backups.iter().filter(is_of_it).collect();
+    // Of two instances that had the name, one after the other, which one is meant is not known.
+    let [backup] = retained.as_slice() else { return Vec::new() };
+    let told = [
+        ("option group", text(backup.option_group_name())),
+        ("backup retention", backup.backup_retention_period().map(days)),
+        ("resource id", text(backup.dbi_resource_id())),
+    ];
+    told.into_iter().filter_map(|(name, value)| Some((name, value?))).collect()
 }
 
 type Told = Vec<(&'static str, Option<String>)>;

@@ -2,7 +2,7 @@
 
 use super::chain;
 use super::databases::Looked;
-use super::present::present;
+use super::present::{had, present};
 use crate::control::restored::{Adopted, AdoptedKind, Counterpart, Named, Origin, Present, judge, renamed, source};
 use crate::discover::aws::{bucket_exists, restores, table_exists};
 use crate::discover::{Place, ResourceKind};
@@ -73,12 +73,13 @@ pub async fn look_at_restores(primary: &SideProfile, dr: &SideProfile, pairs: &[
     (looked, adopted)
 }
 
-/// What the copy has, and the original beside it where that is still there.
+/// What the copy has, and beside it the original, as far as that is told.
 async fn with_attributes(reached: &SideProfile, mut one: Adopted, origin: &Origin) -> Adopted {
     let own = Box::pin(present(reached, one.kind, &one.name)).await;
     let theirs = match origin {
         Origin::There => Box::pin(present(reached, one.kind, &one.original)).await,
-        Origin::Gone | Origin::Unknown(_) => Vec::new(),
+        Origin::Gone => Box::pin(had(reached, one.kind, &one.original)).await,
+        Origin::Unknown(_) => Vec::new(),
     };
     let original = |attribute: &str| theirs.iter().find(|(name, _)| *name == attribute).map(|(_, value)| value.clone());
     let told = own.into_iter().map(|(attribute, value)| Present {

@@ -102,7 +102,7 @@ fn readme(adopted: &[Adopted]) -> String {
 /// What a plan will show as different: by value where the copy's is known, else in general.
 fn shows(one: &Adopted) -> String {
     let told = one.present.iter().map(|Present { attribute, value, original }| match original {
-        Some(original) if original != value => format!("{attribute}: {value} (the original has {original})"),
+        Some(original) if original != value => format!("{attribute}: {value} (original: {original})"),
         Some(_) => format!("{attribute}: {value} (as the original)"),
         None => format!("{attribute}: {value}"),
     });

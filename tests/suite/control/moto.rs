@@ -237,7 +237,7 @@ async fn an_instance_is_compared_and_takes_over_its_name_by_the_printed_commands
     }
     estate.home.run("report p.toml --iac out").exits(0);
     let manual = estate.home.read("out/README.md");
-    for words in ["backup retention: 7 days (the original has 14 days)", "parameter group: own (as the original)"] {
+    for words in ["backup retention: 7 days (original: 14 days)", "parameter group: own (as the original)"] {
         assert!(manual.contains(words), "{words}: {manual}");
     }
     let steps = commands(&told, "aws rds ");
