@@ -346,6 +346,14 @@ mod tests {
     }
 
     #[test]
+    fn what_an_earlier_version_noted_is_still_read() {
+        let noted = r#"{"store": "orders", "kind": "table", "region": "us-east-1", "name": "orders-restored", "original": "orders",
+            "told_by": "its name alone", "instances": [], "is_renamed": false}"#;
+        let read: Adopted = serde_json::from_str(noted).expect("it has all that it had");
+        assert_eq!((read.final_name(), read.present.as_slice()), ("orders-restored", [].as_slice()));
+    }
+
+    #[test]
     fn a_job_goes_before_a_name_and_the_last_job_before_others() {
         let copy = named(Side::Primary, AdoptedKind::Instance, "us-east-1", "ledger-restored");
         let by_name = source(&copy, &[]).expect("a source");

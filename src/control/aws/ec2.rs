@@ -229,6 +229,7 @@ fn refusal(status: u16, reply: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::profile::{CredentialsProfile, Secret};
 
     /// The shapes of the API reference.
     #[test]
@@ -256,6 +257,42 @@ mod tests {
         for cut in [&reply[..reply.len() / 2], "", "<html></html>", "<aResponse></aResponse>"] {
             assert!(read(cut, "securityGroupRuleSet", rule).is_err(), "{cut}");
         }
+    }
+
+    #[tokio::test]
+    async fn a_request_is_signed_with_its_token_and_its_body() {
+        let credentials = CredentialsProfile {
+            access_key_id: "AKIDEXAMPLE".into(),
+            secret_access_key: Secret("secret".into()),
+            session_token: Some(Secret("token".into())),
+        };
+        let side = SideProfile {
+            region: "us-west-2".into(),
+            aws_profile: None,
+            role_arn: None,
+            account: None,
+            endpoint_url: None,
+            endpoints: BTreeMap::new(),
+            credentials: Some(credentials),
+        };
+        let authorization = async |body: &str| {
+            let headers = signed(&side, "https://ec2.us-west-2.amazonaws.com/", body).await.expect("signed");
+            let value = |wanted: &str| {
+                let found = headers.iter().find(|(name, _)| name == wanted);
+                found.map(|(_, value)| value.clone()).expect("a header")
+            };
+            assert_eq!(value("x-amz-security-token"), "token");
+            value("authorization")
+        };
+        let one = authorization("Action=A").await;
+        for words in [
+            "AWS4-HMAC-SHA256 Credential=AKIDEXAMPLE/",
+            "/us-west-2/ec2/aws4_request",
+            "SignedHeaders=content-type;host;x-amz-date;x-amz-security-token",
+        ] {
+            assert!(one.contains(words), "{words}: {one}");
+        }
+        assert_ne!(one, authorization("Action=B").await);
     }
 
     #[test]
