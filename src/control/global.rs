@@ -2,6 +2,7 @@
 //! never by a failover that loses data.
 
 use super::guide::{Guide, GuideStep, StepState, quoted};
+use super::lag::{self, LAG_MS_MAX, in_seconds};
 use crate::model::Timestamp;
 use crate::store::sql::rds::global::{GlobalCluster, Member};
 use crate::store::{Finding, Level};
@@ -15,6 +16,8 @@ pub(super) struct GlobalFacts {
     pub(super) cluster: GlobalCluster,
     pub(super) members: Vec<MemberFacts>,
     pub(super) snapshots: Vec<RegionSnapshots>,
+    /// The lag of the member at home in milliseconds, or why it is not known; `None` where that is the writer.
+    pub(super) lag: Option<Result<u64, String>>,
 }
 
 /// What the Region of a member tells of it.
@@ -241,6 +244,7 @@ fn gate(home: &Member, facts: &GlobalFacts) -> Vec<String> {
         }
         Some(_) => {}
     }
+    closed.extend(lag_closed(home, facts));
     let mut versions = Vec::new();
     for member in &cluster.members {
         match facts.members.iter().find(|told| told.arn == member.arn).map(|found| &found.told) {
@@ -273,28 +277,43 @@ fn gate(home: &Member, facts: &GlobalFacts) -> Vec<String> {
     closed
 }
 
+/// Why the lag of the member at home keeps a switchover back.
+fn lag_closed(home: &Member, facts: &GlobalFacts) -> Option<String> {
+    match &facts.lag {
+        Some(Err(why)) => Some(format!("the lag of {} is not known: {why}", home.name())),
+        Some(Ok(lag)) if *lag >= LAG_MS_MAX => {
+            let (lag, max) = (in_seconds(*lag), LAG_MS_MAX / 1_000);
+            Some(format!("the lag of {} is {lag}, waits until below {max} s", home.name()))
+        }
+        Some(Ok(_)) | None => None,
+    }
+}
+
 fn waiting(home: &Member, facts: &GlobalFacts, gate: &[String]) -> GuideStep {
     let id = quoted(&facts.cluster.id);
-    let what = match gate {
-        [] => {
-            "the group is at rest and connected; look at the lag, which RDS does not tell: it should be below a second"
+    let what = match (gate, &facts.lag) {
+        ([], Some(Ok(lag))) => {
+            format!("the group is at rest and connected, and {} is {} behind", home.name(), in_seconds(*lag))
         }
-        _ => "wait until the group is at rest, connected and of low lag",
+        ([], _) => "the group is at rest and connected".to_owned(),
+        _ => format!("wait until the group is at rest, connected and of low lag; now: {}", gate.join("; ")),
     };
-    let what = if gate.is_empty() { what.to_owned() } else { format!("{what}; now: {}", gate.join("; ")) };
-    let state = if is_known(facts) { StepState::Now } else { StepState::Unknown };
+    let state = match (is_known(facts), gate) {
+        (false, _) => StepState::Unknown,
+        (true, []) => StepState::Done,
+        (true, _) => StepState::Now,
+    };
     let writer = facts.cluster.writer().map_or(home.region(), Member::region);
-    let is_mysql = facts.cluster.engine.as_deref() == Some("aurora-mysql");
-    let status = if is_mysql { "information_schema.aurora_global_db_status" } else { "aurora_global_db_status()" };
-    let lag = format!("SELECT aws_region, durability_lag_in_msec, rpo_lag_in_msec FROM {status}");
-    let client = if is_mysql { "mysql -h WRITER -u USER -p -e" } else { "psql -h WRITER -U USER -d DATABASE -c" };
     GuideStep::new(state, what)
         .typing(format!("aws rds describe-global-clusters --region {writer} --global-cluster-identifier {id}"))
-        .typing(format!("{client} \"{lag}\""))
+        .typing(lag::command(facts.cluster.engine.as_deref()))
 }
 
 fn is_known(facts: &GlobalFacts) -> bool {
-    facts.members.iter().all(|member| member.told.is_ok()) && facts.snapshots.iter().all(|one| one.found.is_ok())
+    let is_lag_known = !matches!(facts.lag, Some(Err(_)));
+    is_lag_known
+        && facts.members.iter().all(|member| member.told.is_ok())
+        && facts.snapshots.iter().all(|one| one.found.is_ok())
 }
 
 fn switchover(home: &Member, cluster: &GlobalCluster, gate: &[String]) -> GuideStep {
@@ -353,6 +372,7 @@ mod tests {
             snapshots: ["us-east-1", "us-west-2"]
                 .map(|region| RegionSnapshots { region: region.into(), found: Ok(Vec::new()) })
                 .into(),
+            lag: Some(Ok(300)),
         }
     }
 
@@ -401,7 +421,7 @@ mod tests {
     #[test]
     fn whatever_is_not_known_to_be_fine_holds_the_switchover_back() {
         type Change = fn(&mut GlobalFacts);
-        let changes: [(&str, Change); 11] = [
+        let changes: [(&str, Change); 13] = [
             ("books is modifying", |facts| facts.cluster.status = Some("modifying".into())),
             ("of unknown status", |facts| facts.cluster.status = None),
             ("failing-over", |facts| facts.cluster.under_way = Some("failing-over from a to b".into())),
@@ -417,6 +437,8 @@ mod tests {
             }),
             ("could not be listed", |facts| facts.snapshots[0].found = Err("denied".into())),
             ("is not saved yet", |facts| facts.snapshots[0].found = Ok(vec![snapshot(Some("creating"))])),
+            ("lag of books-home is 1.0 s, waits until below 1 s", |facts| facts.lag = Some(Ok(1_000))),
+            ("lag of books-home is not known: no rights", |facts| facts.lag = Some(Err("no rights".into()))),
         ];
         for (words, change) in changes {
             let mut facts = facts();
@@ -427,6 +449,11 @@ mod tests {
             assert!(step.what.contains(words), "{words}: {step:?}");
         }
         let mut facts = facts();
+        facts.lag = Some(Err("no rights".into()));
+        let told = guide(&facts);
+        let wait = &told.steps[told.steps.len() - 3];
+        assert_eq!(wait.state, StepState::Unknown);
+        assert!(wait.commands[1].contains("aurora_global_db_status()"), "{wait:?}");
         facts.cluster.members[0].is_writer = None;
         assert_eq!(switching(&guide(&facts)).state, StepState::Unknown);
     }
@@ -456,6 +483,7 @@ mod tests {
     fn once_the_writer_is_home_only_the_proof_is_left() {
         let mut facts = facts();
         facts.cluster.members = vec![member(AWAY, false), member(HOME, true)];
+        facts.lag = None;
         let guide = guide(&facts);
         assert_eq!(switching(&guide).state, StepState::Done);
         let last = guide.steps.last().expect("a step");

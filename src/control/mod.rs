@@ -9,11 +9,13 @@ mod aws;
 mod global;
 mod guide;
 pub mod iac;
+mod lag;
 mod restored;
+mod security;
 mod settings;
 
 pub use aws::{
     DatabaseSides, Looked, RescuedSnapshot, SnapshotState, look_at_databases, look_at_restores, rescue_snapshots,
 };
 pub use guide::{Guide, GuideStep, StepState};
-pub use restored::{Adopted, AdoptedKind, Named, Origin};
+pub use restored::{Adopted, AdoptedKind, Named, Origin, Present};

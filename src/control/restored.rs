@@ -46,6 +46,20 @@ pub struct Adopted {
     pub instances: Vec<String>,
     /// Whether it is to be renamed to its original's name, which only RDS can do.
     pub is_renamed: bool,
+    /// What it has of what a restore does not bring along, as far as that is known.
+    #[serde(default)]
+    pub present: Vec<Present>,
+}
+
+/// An attribute that a restored copy has.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Present {
+    /// Which.
+    pub attribute: String,
+    /// What the copy has.
+    pub value: String,
+    /// What the original has or had, where anything tells.
+    pub original: Option<String>,
 }
 
 /// What a resource is for Terraform and CloudFormation.
@@ -169,6 +183,7 @@ pub(super) fn judge(
         told_by: source.told_by.clone(),
         instances: Vec::new(),
         is_renamed: matches!(kind, AdoptedKind::Instance | AdoptedKind::Cluster),
+        present: Vec::new(),
     };
     let guide = takes_over(&adopted, origin);
     let what = match origin {
@@ -184,6 +199,18 @@ pub(super) fn judge(
     let hint = "what names the original (applications, IAM, alarms, infrastructure as code) does not name this one: see the steps below";
     findings.push(Finding::new(Level::Warning, &subject, what).with_hint(hint));
     (findings, Some(guide), Some(adopted))
+}
+
+/// What is told of a copy that is not there: it may have its original's name by now.
+pub(super) fn renamed(named: &Named, original: &Place, origin: &Origin) -> Option<Finding> {
+    let is_renamable = matches!(named.kind, AdoptedKind::Instance | AdoptedKind::Cluster);
+    if named.side != Side::Primary || !is_renamable || *origin != Origin::There {
+        return None;
+    }
+    let (word, name, original) = (named.kind.word(), &named.place.name, &original.name);
+    let what = format!("the {word} {name} is not there, and {original} is: it may have been renamed to that already");
+    let hint = format!("if so, write {original} instead of {name} into the profile; rename nothing again");
+    Some(Finding::new(Level::Warning, format!("{} {}", named.store, named.side), what).with_hint(hint))
 }
 
 fn region_of(place: &Place) -> &str {
@@ -316,6 +343,14 @@ mod tests {
     fn restore(from: Place, to: &Place, as_of: &str) -> Restore {
         let told_by = "AWS Backup restore job 5B06-1".to_owned();
         Restore { source: from, created: to.clone(), as_of: as_of.parse().ok(), told_by }
+    }
+
+    #[test]
+    fn what_an_earlier_version_noted_is_still_read() {
+        let noted = r#"{"store": "orders", "kind": "table", "region": "us-east-1", "name": "orders-restored", "original": "orders",
+            "told_by": "its name alone", "instances": [], "is_renamed": false}"#;
+        let read: Adopted = serde_json::from_str(noted).expect("it has all that it had");
+        assert_eq!((read.final_name(), read.present.as_slice()), ("orders-restored", [].as_slice()));
     }
 
     #[test]

@@ -3,10 +3,11 @@
 //! A promoted or restored copy often lacks what its original had: parameter groups, retention, protection. Which side is
 //! right is for a person to say, so both commands are told and none is run.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Display;
 
 use super::guide::quoted;
+use super::security::{self, Compared, Rule};
 use crate::store::{Finding, Level};
 
 /// How RDS runs a server.
@@ -36,6 +37,8 @@ pub(super) struct Server {
     pub(super) instances: Vec<String>,
     pub(super) subnet_group: Option<String>,
     pub(super) security_groups: Vec<String>,
+    /// What these let in and out, or why that is not known.
+    pub(super) rules: Result<BTreeSet<Rule>, String>,
     pub(super) parameter_group: Option<String>,
     /// The parameters that somebody set, or why they are not known.
     pub(super) parameters: Result<BTreeMap<String, String>, String>,
@@ -127,33 +130,28 @@ impl Comparison<'_> {
     }
 
     fn facts(&mut self) {
-        let days = |days: &i32| match *days {
-            0 => "no automated backups".to_owned(),
-            1 => "1 day".to_owned(),
-            days => format!("{days} days"),
-        };
         self.differs(
             "backup retention",
             |one| one.retention_days,
-            days,
+            |retention| days(*retention),
             |side, days| side.modified(&format!("--backup-retention-period {days}")),
         );
         self.differs(
             "deletion protection",
             |one| one.is_protected,
-            on_off,
+            |is| on_off(*is),
             |side, is| side.modified(if *is { "--deletion-protection" } else { "--no-deletion-protection" }),
         );
         self.differs(
             "IAM authentication",
             |one| one.has_iam,
-            on_off,
+            |is| on_off(*is),
             |side, is| {
                 let no = if *is { "" } else { "no-" };
                 side.modified(&format!("--{no}enable-iam-database-authentication"))
             },
         );
-        self.differs("storage encryption", |one| one.is_encrypted, on_off, |side, is| {
+        self.differs("storage encryption", |one| one.is_encrypted, |is| on_off(*is), |side, is| {
             let (kind, name) = (side.kind(), &side.name);
             let cluster = if side.form == Form::Cluster { "cluster-" } else { "" };
             match is {
@@ -187,7 +185,7 @@ impl Comparison<'_> {
                 |side, class| side.modified(&format!("--db-instance-class {class}")),
             );
         }
-        self.differs("Multi-AZ", |one| one.multi_az, on_off, |side, is| match (side.form, is) {
+        self.differs("Multi-AZ", |one| one.multi_az, |is| on_off(*is), |side, is| match (side.form, is) {
             (Form::Instance, true) => side.modified("--multi-az"),
             (Form::Instance, false) => side.modified("--no-multi-az"),
             (Form::Cluster, true) => format!(
@@ -262,17 +260,16 @@ impl Comparison<'_> {
             };
             self.tell(Level::Warning, what, Some(either(&fix(dr), &fix(primary))));
         }
+        self.security_groups(&format!("subnet groups {} and {}", group(primary), group(dr)));
+    }
+
+    fn security_groups(&mut self, subnets: &str) {
+        let [primary, dr] = self.sides;
         let listed = |server: &Server| match server.security_groups.as_slice() {
             [] => "none".to_owned(),
             groups => groups.join(", "),
         };
-        let what = format!(
-            "subnet groups {} and {}, security groups {} and {}: what these let in is not compared",
-            group(primary),
-            group(dr),
-            listed(primary),
-            listed(dr)
-        );
+        let groups = format!("security groups {} and {}", listed(primary), listed(dr));
         let look: Vec<String> = self
             .sides
             .iter()
@@ -282,9 +279,33 @@ impl Comparison<'_> {
                 format!("aws ec2 describe-security-groups --region {} --group-ids {groups}", side.region)
             })
             .collect();
+        let look = (!look.is_empty()).then(|| look.join("; "));
+        if let (Ok(ours), Ok(theirs)) = (&primary.rules, &dr.rules) {
+            let Compared { differences, regional, same } = security::compare([(SIDES[0], ours), (SIDES[1], theirs)]);
+            let rules = if same == 1 { "1 rule".to_owned() } else { format!("{same} rules") };
+            let what = match differences.is_empty() && regional.is_empty() {
+                true => format!("{groups} let in and out the same, by {rules}; {subnets} are not compared"),
+                false => format!("{groups} have {rules} in common; {subnets} are not compared"),
+            };
+            for difference in differences {
+                self.tell(Level::Warning, difference, look.clone());
+            }
+            if !regional.is_empty() {
+                let what =
+                    format!("rules that have no counterpart in another Region, not compared: {}", regional.join(", "));
+                self.tell(Level::Note, what, look.clone());
+            }
+            return self.tell(Level::Note, what, None);
+        }
+        let unknown = SIDES
+            .iter()
+            .zip(self.sides)
+            .filter_map(|(side, server)| server.rules.as_ref().err().map(|why| format!("{side}: {why}")));
+        let why = unknown.collect::<Vec<_>>().join("; ");
+        let what = format!("{subnets}, {groups}: what these let in is not compared ({why})");
         let level =
             if primary.security_groups.len() == dr.security_groups.len() { Level::Note } else { Level::Warning };
-        self.tell(level, what, (!look.is_empty()).then(|| look.join("; ")));
+        self.tell(level, what, look);
     }
 
     fn waiting(&mut self) {
@@ -298,8 +319,18 @@ impl Comparison<'_> {
     }
 }
 
-fn on_off(is: &bool) -> String {
-    if *is { "on".to_owned() } else { "off".to_owned() }
+/// A setting that is on or off, in words.
+pub(super) fn on_off(is: bool) -> String {
+    if is { "on".to_owned() } else { "off".to_owned() }
+}
+
+/// How long backups are kept, in words.
+pub(super) fn days(days: i32) -> String {
+    match days {
+        0 => "no automated backups".to_owned(),
+        1 => "1 day".to_owned(),
+        days => format!("{days} days"),
+    }
 }
 
 fn either(dr: &dyn Display, primary: &dyn Display) -> String {
@@ -360,6 +391,7 @@ mod tests {
             instances: Vec::new(),
             subnet_group: Some("ledger".into()),
             security_groups: vec!["sg-1".into()],
+            rules: Err("denied".into()),
             parameter_group: Some("ledger".into()),
             parameters: Ok([("work_mem".to_owned(), "65536".to_owned())].into()),
             waiting: Vec::new(),
@@ -442,6 +474,32 @@ mod tests {
         assert_eq!(words(&found).len(), 1, "{found:?}");
         let note = "the primary is an instance of postgres and dr is a cluster of aurora-postgresql";
         assert!(found.iter().any(|one| one.level == Level::Note && one.what.contains(note)), "{found:?}");
+    }
+
+    #[test]
+    fn what_security_groups_let_in_is_a_warning_and_what_is_not_known_a_note() {
+        use super::super::security::RuleTold;
+        let lets = |cidr: &str| {
+            let told = RuleTold { is_egress: Some(false), cidr_ipv4: Some(cidr.into()), ..RuleTold::default() };
+            Ok([Rule::of(&told, &[], &BTreeMap::new())].into())
+        };
+        let compared = |rules: [Result<BTreeSet<Rule>, String>; 2]| {
+            let [ours, theirs] = rules;
+            let primary = Server { rules: ours, ..server("ledger", "us-east-1") };
+            let dr = Server { rules: theirs, ..server("ledger-dr", "us-west-2") };
+            compare("ledger", &primary, &dr)
+        };
+        let alike = compared([lets("10.0.0.0/16"), lets("10.0.0.0/16")]);
+        assert_eq!(words(&alike), [""; 0]);
+        assert!(alike[0].what.contains("let in and out the same, by 1 rule;"), "{alike:?}");
+        let apart = words(&compared([lets("10.0.0.0/16"), lets("10.1.0.0/16")]));
+        assert!(
+            apart[0].starts_with("only the primary lets in") && apart[1].starts_with("only dr lets in"),
+            "{apart:?}"
+        );
+        let unknown = compared([lets("10.0.0.0/16"), Err("denied".into())]);
+        assert_eq!(words(&unknown), [""; 0]);
+        assert!(unknown[0].what.ends_with("is not compared (dr: denied)"), "{unknown:?}");
     }
 
     #[test]

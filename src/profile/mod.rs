@@ -84,7 +84,7 @@ pub struct SideProfile {
     pub account: Option<String>,
     /// An endpoint for every service of this side, for test servers.
     pub endpoint_url: Option<String>,
-    /// Endpoints by service: `dynamodb`, `s3`, `rds`, `route53`, `sts`.
+    /// Endpoints by service: `dynamodb`, `s3`, `rds`, `ec2`, `route53`, `sts` and others.
     pub endpoints: BTreeMap<String, String>,
     /// Credentials given in the profile, for test servers and isolated accounts.
     pub credentials: Option<CredentialsProfile>,

@@ -22,7 +22,7 @@ const NAME_MAX: usize = 64;
 const SECONDS_MAX: u64 = 7 * 24 * 3600;
 
 /// The services a side may give endpoints for.
-const SERVICES: [&str; 7] = ["dynamodb", "dynamodbstreams", "s3", "rds", "route53", "sts", "backup"];
+const SERVICES: [&str; 8] = ["dynamodb", "dynamodbstreams", "s3", "rds", "ec2", "route53", "sts", "backup"];
 
 /// The record types that can be weighted between Regions.
 const RECORD_TYPES: [&str; 7] = ["A", "AAAA", "CNAME", "HTTPS", "SRV", "SVCB", "TXT"];

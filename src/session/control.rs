@@ -77,8 +77,10 @@ impl Session {
                 both((AdoptedKind::Table, &primary.table), (AdoptedKind::Table, &dr.table))
             }
             Resources::Postgres(rows) | Resources::Mysql(rows) => both(by_name(&rows.primary)?, by_name(&rows.dr)?),
-            // A restored bucket tells nothing of itself, and its name is its own everywhere.
-            Resources::S3 { .. } | Resources::Memory { .. } => None,
+            Resources::S3 { primary, dr, .. } => {
+                both((AdoptedKind::Bucket, &primary.bucket), (AdoptedKind::Bucket, &dr.bucket))
+            }
+            Resources::Memory { .. } => None,
         }
     }
 }

@@ -1,6 +1,7 @@
 //! The control plane around databases: sides that RDS names, global clusters, settings, restored resources.
 
 mod fake_rds;
+mod moto;
 
 use failback::model::{Side, StoreId};
 use failback::profile::{CredentialsProfile, DatabaseProfile, Secret, SideProfile};
@@ -146,6 +147,10 @@ struct Estate {
 
 impl Estate {
     fn new(holdings: [Holdings; 2], store: &str) -> Estate {
+        Estate::of("postgres", holdings, &format!("tables = [\"public.*\"]\n{store}"))
+    }
+
+    fn of(kind: &str, holdings: [Holdings; 2], store: &str) -> Estate {
         let rds = holdings.map(FakeRds::start);
         let home = Home::new();
         let credentials = "credentials = { access_key_id = \"test\", secret_access_key = \"test\" }";
@@ -156,10 +161,7 @@ impl Estate {
                 "[{side}]\nregion = \"{region}\"\nendpoint_url = \"http://127.0.0.1:{port}\"\n{credentials}\n"
             );
         }
-        home.write(
-            "p.toml",
-            &format!("{profile}[[store]]\nname = \"books\"\nkind = \"postgres\"\ntables = [\"public.*\"]\n{store}"),
-        );
+        home.write("p.toml", &format!("{profile}[[store]]\nname = \"books\"\nkind = \"{kind}\"\n{store}"));
         Estate { home, rds }
     }
 
@@ -196,6 +198,18 @@ async fn two_servers() -> Option<[peers::Server; 2]> {
     Some(servers)
 }
 
+/// Has a server tell lags as Aurora's function does: dr is the writer, the primary is behind, as was reckoned a while ago.
+async fn tell_lag(server: &peers::Server, durability_ms: &str, age: &str) {
+    let function = format!(
+        "CREATE OR REPLACE FUNCTION pg_catalog.aurora_global_db_status() RETURNS TABLE (aws_region text,
+           highest_lsn_written bigint, durability_lag_in_msec real, rpo_lag_in_msec real,
+           last_lag_calculation_time timestamptz, feedback_epoch bigint, feedback_xmin bigint) LANGUAGE sql AS $$ VALUES
+           ('us-west-2', 93763984222, -1::real, -1::real, '1970-01-01 00:00:00+00'::timestamptz, 0::bigint, 0::bigint),
+           ('us-east-1', 93763984222, {durability_ms}::real, 120, clock_timestamp() - interval '{age}', 2, 3315479243) $$"
+    );
+    crate::postgres::sql(server, &function).await;
+}
+
 async fn global_estate() -> Option<(Estate, [peers::Server; 2])> {
     let servers = two_servers().await?;
     let held = |side: usize| Holdings {
@@ -208,7 +222,8 @@ async fn global_estate() -> Option<(Estate, [peers::Server; 2])> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn check_leads_a_global_cluster_home_and_a_rescue_saves_its_snapshot() {
-    let Some((estate, _servers)) = global_estate().await else { return };
+    let Some((estate, servers)) = global_estate().await else { return };
+    tell_lag(&servers[1], "300", "1 s").await;
     let snapshot = json!({
         "DBClusterSnapshotIdentifier": "rds:unplanned-global-failover-books-home-2026-11-22-03-12",
         "DBClusterIdentifier": "books-home", "SnapshotCreateTime": "2026-11-22T03:12:00Z", "Engine": "aurora-postgresql",
@@ -240,6 +255,72 @@ async fn check_leads_a_global_cluster_home_and_a_rescue_saves_its_snapshot() {
     estate.rds[1].change(|held| held.denied.push("DescribeDBClusterSnapshots"));
     let told = estate.checked(2);
     assert!(!told.contains(switch) && told.contains("the snapshots of us-west-2 could not be listed"), "{told}");
+}
+
+/// The lag is asked of dr's own server, by a function of the name and the shape that Aurora's has.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_lag_of_a_global_cluster_holds_its_switchover_back() {
+    let Some((estate, servers)) = global_estate().await else { return };
+    let switch = "aws rds switchover-global-cluster";
+    let query = "SELECT aws_region, durability_lag_in_msec, rpo_lag_in_msec FROM aurora_global_db_status()";
+    let held = |words: &str| {
+        let told = estate.checked(2);
+        assert!(told.contains(words) && told.contains(query) && !told.contains(switch), "{words}: {told}");
+    };
+    held(
+        "[unknown] wait until the group is at rest, connected and of low lag; now: the lag of books-home is not known",
+    );
+    tell_lag(&servers[1], "3200", "1 s").await;
+    held(
+        "[now] wait until the group is at rest, connected and of low lag; now: the lag of books-home is 3.2 s, waits until below 1 s",
+    );
+    tell_lag(&servers[1], "NULL", "1 s").await;
+    held("the lag of books-home is not known: the database tells no lag of us-east-1");
+    tell_lag(&servers[1], "0", "10 min").await;
+    held("not known: the database reckoned the lag of us-east-1 60");
+    tell_lag(&servers[1], "999", "1 s").await;
+    let told = estate.checked(2);
+    assert!(told.contains("[done] the group is at rest and connected, and books-home is 1.0 s behind"), "{told}");
+    assert!(told.contains(switch), "{told}");
+    crate::postgres::sql(&servers[1], "DROP FUNCTION pg_catalog.aurora_global_db_status()").await;
+    held("not known: cannot ask for the lag of the global cluster");
+}
+
+/// No table can be made in information_schema, so that MariaDB is a server that does not tell.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_mysql_server_that_tells_no_lag_holds_the_switchover_back() {
+    let (Some(home), Some(away)) = (peers::mariadb(), peers::mariadb()) else { return };
+    for server in [&home, &away] {
+        crate::mysql::sql(server, "", "CREATE DATABASE wiki;\nCREATE TABLE wiki.page (id INT PRIMARY KEY)").await;
+    }
+    let servers = [home, away];
+    let held = |side: usize| {
+        let mut global = global(&[(1, true), (0, false)]);
+        global["Engine"] = "aurora-mysql".into();
+        Holdings {
+            clusters: vec![cluster(side, "aurora-mysql", servers[side].port)],
+            globals: vec![global],
+            ..Holdings::default()
+        }
+    };
+    let sides: String = ["primary", "dr"]
+        .map(|side| {
+            format!(
+                "{side} = {{ global_cluster = \"books\", database = \"wiki\", user = \"root\", tls = \"disable\" }}\n"
+            )
+        })
+        .concat();
+    let estate = Estate::of("mysql", [held(0), held(1)], &format!("tables = [\"*\"]\n{sides}"));
+    let told = estate.checked(2);
+    for words in [
+        "[unknown] wait until the group is at rest, connected and of low lag; now: the lag of books-home is not known: \
+         cannot ask for the lag of the global cluster",
+        "SELECT aws_region, durability_lag_in_milliseconds, rpo_lag_in_milliseconds FROM \
+         information_schema.aurora_global_db_status",
+    ] {
+        assert!(told.contains(words), "{words}: {told}");
+    }
+    assert!(!told.contains("aws rds switchover-global-cluster"), "{told}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -328,6 +409,12 @@ async fn a_restored_instance_is_mapped_renamed_by_hand_and_imported() {
         "primary = { instance = \"books-2\", database = \"postgres\", user = \"postgres\", tls = \"disable\" }
 dr = { instance = \"books-dr\", database = \"postgres\", user = \"postgres\", tls = \"disable\" }\n",
     );
+    // What RDS retains of the original tells some of what it had.
+    let retained = json!({
+        "DBInstanceIdentifier": "books", "DbiResourceId": "db-books", "Status": "retained", "BackupRetentionPeriod": 30,
+        "OptionGroupName": "audited",
+    });
+    estate.rds[0].change(|held| held.automated_backups.push(retained));
     estate.home.run("report p.toml --iac out").exits(2).says("failback check");
     let told = estate.checked(0);
     assert_golden(&told, "restored.txt");
@@ -337,6 +424,12 @@ dr = { instance = \"books-dr\", database = \"postgres\", user = \"postgres\", tl
     assert_eq!(block.body.get_attribute("id").and_then(|id| id.value.as_str()), Some("books"));
     let listed: Json = serde_json::from_str(&estate.home.read("out/cloudformation-import.json")).expect("JSON");
     assert_eq!(listed[0]["ResourceIdentifier"]["DBInstanceIdentifier"], "books");
+    let manual = estate.home.read("out/README.md");
+    assert!(
+        manual.contains("backup retention: 14 days (original: 30 days); Multi-AZ: on; deletion protection: on"),
+        "{manual}"
+    );
+    assert!(manual.contains("where the original had any: option group, master password."), "{manual}");
     // Files of a person are not written over.
     estate.home.run("report p.toml --iac out").exits(2).says("README.md");
     assert_eq!((estate.rds[0].done(), estate.rds[1].done()), (Vec::new(), Vec::new()));
@@ -375,4 +468,46 @@ async fn a_restored_table_is_mapped_to_its_original_and_cannot_be_renamed() {
     home.run("check p.toml").exits(0).prints("its original, the table sensors, is gone").prints(again);
     home.run("report p.toml --iac out").exits(0);
     assert!(home.read("out/terraform-2-import.tf").contains("id = \"sensors-restored\""));
+    let manual = home.read("out/README.md");
+    assert!(manual.contains("stream and stream ARN: off; time to live: off; point-in-time recovery: off"), "{manual}");
+}
+
+/// A restore job of S3, in the shape that AWS Backup's model documents; the buckets are real.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_restored_bucket_is_mapped_to_its_original_and_imported() {
+    use crate::rig::{BUCKET, DR, PRIMARY, Regions};
+
+    let Some(regions) = Regions::start().await else { return };
+    for side in [PRIMARY, DR] {
+        regions.put_object(side, "a.png", "a picture").await;
+    }
+    let job = |id: &str, created: &str| {
+        json!({
+            "RestoreJobId": id, "Status": "COMPLETED", "ResourceType": "S3", "RecoveryPointCreationDate": 1_795_316_400,
+            "SourceResourceArn": "arn:aws:s3:::maps", "CreatedResourceArn": format!("arn:aws:s3:::{created}"),
+        })
+    };
+    let jobs = vec![job("5B06-1", BUCKET[PRIMARY]), job("5B06-2", BUCKET[DR])];
+    let backup = FakeRds::start(Holdings { restore_jobs: jobs, ..Holdings::default() });
+    let home = Home::new();
+    let asked = format!("endpoints.backup = \"http://127.0.0.1:{}\"\ncredentials =", backup.port);
+    let sides = regions.sides().replace("credentials =", &asked);
+    let (one, other) = (BUCKET[PRIMARY], BUCKET[DR]);
+    let store = format!(
+        "[[store]]\nname = \"maps\"\nkind = \"s3\"\nprimary = {{ bucket = \"{one}\" }}\ndr = {{ bucket = \"{other}\" }}\n"
+    );
+    home.write("p.toml", &format!("name = \"maps\"\n{sides}{store}"));
+    let told = home.run("check p.toml").exits(0);
+    let from = "was restored from the bucket maps in its Region as of 2026-11-22T03:00:00Z, by AWS Backup restore job";
+    let told =
+        told.prints(&format!("the bucket {one} {from} 5B06-1")).prints(&format!("the bucket {other} {from} 5B06-2"));
+    let told = told.prints("its original, the bucket maps, is gone");
+    told.prints(&format!("a bucket cannot be renamed: point what uses maps at {one}"));
+    regions.buckets[PRIMARY].make_bucket("maps", true).await;
+    home.run("check p.toml").exits(0).prints("its original, the bucket maps, is still there");
+    home.run("report p.toml --iac out").exits(0);
+    assert!(home.read("out/terraform-2-import.tf").contains(&format!("id = \"{one}\"")));
+    let manual = home.read("out/README.md");
+    assert!(manual.contains(&format!("the bucket {one} in us-east-1 takes the place of maps")), "{manual}");
+    assert!(manual.contains("versioning: on (as the original); lifecycle rules: none (as the original)"), "{manual}");
 }

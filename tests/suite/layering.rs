@@ -77,7 +77,9 @@ const PURE: &[&str] = &[
     "control/global.rs",
     "control/guide.rs",
     "control/iac/",
+    "control/lag.rs",
     "control/restored.rs",
+    "control/security.rs",
     "control/settings.rs",
 ];
 
@@ -103,6 +105,9 @@ const HOMES: &[(&str, &[&str])] = &[
     ),
     ("tokio_postgres", &["store/postgres/", "drill/"]),
     ("mysql_async", &["store/mysql/"]),
+    ("aws_sigv4", &["control/aws/"]),
+    ("aws_smithy_xml", &["control/aws/"]),
+    ("reqwest", &["cutover/", "control/aws/"]),
     ("crossterm", &["tui/"]),
     ("ratatui", &["tui/"]),
     // A kind of store is known by name where stores are opened, and nowhere else.

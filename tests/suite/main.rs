@@ -36,6 +36,7 @@ mod mapping;
 mod mysql;
 mod mysql_ledger;
 mod mysql_log;
+mod mysql_replicas;
 mod mysql_writes;
 mod peers;
 mod postgres;

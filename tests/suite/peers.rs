@@ -61,6 +61,48 @@ fn started_ministack(command: impl Fn(&Venv) -> Option<Command>) -> Option<Serve
     }))
 }
 
+/// The folder of the second emulator's environment, beside that of the other peers.
+fn moto_folder() -> PathBuf {
+    Venv::located().folder().with_file_name("moto")
+}
+
+/// Runs the emulator with databases whose addresses lead to loopback: what listens on their ports is for tests to say.
+const MOTO_ON_LOOPBACK: &str = "import sys
+from moto.rds.models import DBCluster, DBInstance
+from moto.server import main
+for kind, name in [(DBInstance, 'address'), (DBCluster, 'endpoint'), (DBCluster, 'reader_endpoint')]:
+    assert isinstance(getattr(kind, name), property)
+    setattr(kind, name, property(lambda self: 'localhost'))
+main(sys.argv[1:])";
+
+/// A second AWS emulator: RDS with renames, restores and snapshots copied between Regions, and EC2's security groups.
+pub fn moto() -> Option<Server> {
+    let python = moto_folder().join("bin/python");
+    if !python.exists() {
+        left_out("moto");
+        return None;
+    }
+    Some(started(|| {
+        let port = free_port();
+        let mut command = Command::new(&python);
+        command.args(["-c", MOTO_ON_LOOPBACK, "-H", "127.0.0.1", "-p", &port.to_string()]);
+        let child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("moto starts");
+        Server::new(child, port, None)
+    }))
+}
+
+/// The AWS CLI that is installed beside the second emulator, told to talk to a loopback port, for a shell to run.
+pub fn aws_cli(port: u16, command_line: &str) -> Command {
+    let mut command = Command::new("sh");
+    // Its environment variable for endpoints is not heeded for RDS in us-east-1.
+    command.args(["-c", &format!("{command_line} --output json --endpoint-url http://127.0.0.1:{port}")]);
+    command.env_clear().env("PATH", format!("{}:/usr/bin:/bin", moto_folder().join("bin").display()));
+    command.env("AWS_ACCESS_KEY_ID", "test").env("AWS_SECRET_ACCESS_KEY", "test").env("AWS_PAGER", "");
+    command.env("AWS_CONFIG_FILE", "/dev/null").env("AWS_SHARED_CREDENTIALS_FILE", "/dev/null");
+    command.stdin(Stdio::null());
+    command
+}
+
 /// A proxy before the loopback port `upstream` that answers with faults as the services spell them.
 ///
 /// It leaves the length out of what it passes on, so HEAD requests to S3 cannot go through it.

@@ -135,3 +135,14 @@ fn the_runbook_names_every_right_that_rds_asks_for_and_nothing_else_is_changed()
     assert_eq!(changing, [&"copy_db_cluster_snapshot"]);
     called.iter().for_each(|call| assert_named("rds", call, &camel(call).replace("Db", "DB")));
 }
+
+/// EC2 is asked by hand, so that the names of operations stand in the source as they are.
+#[test]
+fn the_runbook_names_every_right_that_ec2_asks_for() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/control/aws/ec2.rs");
+    let text = std::fs::read_to_string(path).expect("a source file");
+    let asked = text.split("ask(reached, \"").skip(1).filter_map(|rest| rest.split('"').next());
+    let asked: BTreeSet<&str> = asked.collect();
+    assert_eq!(asked.len(), 2, "{asked:?}");
+    asked.iter().for_each(|operation| assert_named("ec2", operation, operation));
+}

@@ -6,13 +6,15 @@ use aws_sdk_rds::Client;
 use aws_sdk_rds::types::{DbCluster, DbInstance, Filter, Parameter, PendingModifiedValues, VpcSecurityGroupMembership};
 
 use super::chain;
+use super::ec2::rules_of;
+use super::lag::home_lag;
 use super::snapshots::{elsewhere, unplanned};
 use crate::control::global::{GlobalFacts, MemberFacts, MemberTold, way_home};
 use crate::control::guide::Guide;
 use crate::control::settings::{Form, Server, compare};
 use crate::profile::{DatabaseProfile, SideProfile};
 use crate::store::aws::store_error;
-use crate::store::sql::rds::global::{Behind, GlobalCluster, behind, global_clusters};
+use crate::store::sql::rds::global::{Behind, GlobalCluster, Member, behind, global_clusters};
 use crate::store::sql::rds::{client, described_cluster};
 use crate::store::{ErrorKind, Finding, Level, Result, StoreError};
 
@@ -78,13 +80,13 @@ pub async fn look_at_databases(sides: DatabaseSides<'_>) -> Looked {
         }
     }
     if let Some(Behind::Cluster(cluster)) = &home {
-        Box::pin(lead_home(sides, cluster, &mut looked)).await;
+        Box::pin(lead_home(sides, (cluster, away.as_ref()), &mut looked)).await;
     }
     looked
 }
 
 /// Leads through the switchover, where the primary is a member of a global cluster with others.
-async fn lead_home(sides: DatabaseSides<'_>, cluster: &DbCluster, looked: &mut Looked) {
+async fn lead_home(sides: DatabaseSides<'_>, (cluster, away): (&DbCluster, Option<&Behind>), looked: &mut Looked) {
     let DatabaseSides { store, primary: (reached, _), .. } = sides;
     if !cluster.engine().is_some_and(|engine| engine.starts_with("aurora")) {
         return;
@@ -98,9 +100,9 @@ async fn lead_home(sides: DatabaseSides<'_>, cluster: &DbCluster, looked: &mut L
     let found = globals.into_iter().find(|global| global.members.iter().any(|member| member.arn == arn));
     match found {
         Some(global) if global.obstacle(arn).is_some() => {
-            let facts = Box::pin(facts(sides, global)).await;
-            let Some(home) = facts.cluster.members.iter().find(|member| member.arn == arn) else { return };
-            let (finding, guide) = way_home(store, home, &facts);
+            let Some(home) = global.members.iter().find(|member| member.arn == arn).cloned() else { return };
+            let facts = Box::pin(facts(sides, away, (global, &home))).await;
+            let (finding, guide) = way_home(store, &home, &facts);
             looked.findings.push(finding);
             looked.guides.push(guide);
         }
@@ -118,8 +120,12 @@ async fn lead_home(sides: DatabaseSides<'_>, cluster: &DbCluster, looked: &mut L
     }
 }
 
-/// What every Region of a global cluster's members tells.
-async fn facts(sides: DatabaseSides<'_>, cluster: GlobalCluster) -> GlobalFacts {
+/// What every Region of a global cluster's members tells, and how far the one at home is behind.
+async fn facts(
+    sides: DatabaseSides<'_>,
+    away: Option<&Behind>,
+    (cluster, home): (GlobalCluster, &Member),
+) -> GlobalFacts {
     let (mut members, mut snapshots) = (Vec::new(), Vec::new());
     for member in &cluster.members {
         let told = match elsewhere(sides, member.region()) {
@@ -139,7 +145,11 @@ async fn facts(sides: DatabaseSides<'_>, cluster: GlobalCluster) -> GlobalFacts 
     }
     snapshots.sort_by(|one, other| one.region.cmp(&other.region));
     snapshots.dedup_by(|one, other| one.region == other.region);
-    GlobalFacts { cluster, members, snapshots }
+    let lag = match home.is_writer {
+        Some(true) => None,
+        _ => Some(Box::pin(home_lag(sides, away, &cluster, home)).await),
+    };
+    GlobalFacts { cluster, members, snapshots, lag }
 }
 
 /// The settings of what stands behind a side; `None` where that is no server of RDS's.
@@ -155,6 +165,7 @@ async fn instance_settings(rds: &Client, reached: &SideProfile, instance: &DbIns
     let group = instance.db_parameter_groups().first();
     let name = group.and_then(|group| group.db_parameter_group_name()).map(str::to_owned);
     let parameters = parameters(rds, name.as_deref(), Form::Instance).await;
+    let security_groups = groups(instance.vpc_security_groups());
     Server {
         form: Form::Instance,
         name: said(instance.db_instance_identifier()).unwrap_or_default(),
@@ -170,7 +181,8 @@ async fn instance_settings(rds: &Client, reached: &SideProfile, instance: &DbIns
         authorities: said(instance.ca_certificate_identifier()).into_iter().collect(),
         instances: Vec::new(),
         subnet_group: said(instance.db_subnet_group().and_then(|group| group.db_subnet_group_name())),
-        security_groups: groups(instance.vpc_security_groups()),
+        rules: Box::pin(rules_of(reached, &security_groups)).await,
+        security_groups,
         parameter_group: name,
         parameters,
         waiting: waiting(std::slice::from_ref(instance)),
@@ -187,6 +199,7 @@ async fn cluster_settings(rds: &Client, reached: &SideProfile, cluster: &DbClust
     let own: Vec<DbInstance> = own.filter(|one| one.db_cluster_identifier() == Some(name.as_str())).collect();
     let group = said(cluster.db_cluster_parameter_group());
     let parameters = parameters(rds, group.as_deref(), Form::Cluster).await;
+    let security_groups = groups(cluster.vpc_security_groups());
     Ok(Server {
         form: Form::Cluster,
         name,
@@ -202,7 +215,8 @@ async fn cluster_settings(rds: &Client, reached: &SideProfile, cluster: &DbClust
         authorities: own.iter().filter_map(|one| said(one.ca_certificate_identifier())).collect(),
         instances: own.iter().filter_map(|one| said(one.db_instance_identifier())).collect(),
         subnet_group: said(cluster.db_subnet_group()),
-        security_groups: groups(cluster.vpc_security_groups()),
+        rules: Box::pin(rules_of(reached, &security_groups)).await,
+        security_groups,
         parameter_group: group,
         parameters,
         waiting: waiting(&own),

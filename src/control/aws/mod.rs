@@ -1,6 +1,9 @@
-//! Asks RDS and AWS Backup for what the pure modules judge.
+//! Asks RDS, AWS Backup, EC2 and, for the lag of a global cluster, the databases for what the pure modules judge.
 
 mod databases;
+mod ec2;
+mod lag;
+mod present;
 mod restores;
 mod snapshots;
 

@@ -2,8 +2,9 @@
 
 use super::chain;
 use super::databases::Looked;
-use crate::control::restored::{Adopted, AdoptedKind, Counterpart, Named, Origin, judge, source};
-use crate::discover::aws::{restores, table_exists};
+use super::present::{had, present};
+use crate::control::restored::{Adopted, AdoptedKind, Counterpart, Named, Origin, Present, judge, renamed, source};
+use crate::discover::aws::{bucket_exists, restores, table_exists};
 use crate::discover::{Place, ResourceKind};
 use crate::model::Side;
 use crate::profile::SideProfile;
@@ -38,9 +39,25 @@ pub async fn look_at_restores(primary: &SideProfile, dr: &SideProfile, pairs: &[
         for (at, named) in pair.iter().enumerate() {
             let Some(source) = &sources[at] else { continue };
             let reached = if at == 0 { primary } else { dr };
-            let origin = Box::pin(origin(reached, named, &source.original)).await;
+            let (copy, origin) =
+                tokio::join!(Box::pin(copy(reached, named)), Box::pin(origin(reached, named, &source.original)));
+            // Its name may have been given away already: the same steps once more would take it from the copy.
+            let origin = match copy {
+                Origin::There => origin,
+                Origin::Gone => {
+                    looked.findings.extend(renamed(named, &source.original, &origin));
+                    continue;
+                }
+                Origin::Unknown(why) => {
+                    Origin::Unknown(format!("whether {} is there is not known either: {why}", named.place.name))
+                }
+            };
             // A name alone, of something that was never there, says nothing.
             if !source.is_proved && origin == Origin::Gone && named.side != Side::Primary {
+                continue;
+            }
+            // The name of a bucket is one in the world: another's may be anybody's.
+            if !source.is_proved && named.kind == AdoptedKind::Bucket && origin != Origin::There {
                 continue;
             }
             let other = Counterpart { place: &pair[1 - at].place, source: sources[1 - at].as_ref() };
@@ -48,11 +65,34 @@ pub async fn look_at_restores(primary: &SideProfile, dr: &SideProfile, pairs: &[
             looked.findings.extend(findings);
             looked.guides.extend(guide);
             if let Some(one) = one {
-                adopted.push(Box::pin(with_instances(reached, one, &mut looked)).await);
+                let one = Box::pin(with_instances(reached, one, &mut looked)).await;
+                adopted.push(Box::pin(with_attributes(reached, one, &origin)).await);
             }
         }
     }
     (looked, adopted)
+}
+
+/// What the copy has, and beside it the original, as far as that is told.
+async fn with_attributes(reached: &SideProfile, mut one: Adopted, origin: &Origin) -> Adopted {
+    let own = Box::pin(present(reached, one.kind, &one.name)).await;
+    let theirs = match origin {
+        Origin::There => Box::pin(present(reached, one.kind, &one.original)).await,
+        Origin::Gone => Box::pin(had(reached, one.kind, &one.original)).await,
+        Origin::Unknown(_) => Vec::new(),
+    };
+    let original = |attribute: &str| theirs.iter().find(|(name, _)| *name == attribute).map(|(_, value)| value.clone());
+    let told = own.into_iter().map(|(attribute, value)| Present {
+        original: original(attribute),
+        attribute: attribute.to_owned(),
+        value,
+    });
+    one.present = told.collect();
+    // A bucket's place has no Region, for its name is one everywhere.
+    if one.region.is_empty() {
+        one.region.clone_from(&reached.region);
+    }
+    one
 }
 
 /// A cluster's instances are resources of their own.
@@ -74,6 +114,14 @@ async fn with_instances(reached: &SideProfile, mut one: Adopted, looked: &mut Lo
     one
 }
 
+/// Whether a resource that a profile names is there; buckets tell by themselves.
+async fn copy(reached: &SideProfile, named: &Named) -> Origin {
+    match named.kind {
+        AdoptedKind::Bucket => Origin::There,
+        AdoptedKind::Table | AdoptedKind::Instance | AdoptedKind::Cluster => origin(reached, named, &named.place).await,
+    }
+}
+
 /// Whether the original of a copy in the same Region is there.
 async fn origin(reached: &SideProfile, named: &Named, original: &Place) -> Origin {
     if !original.region.is_empty() && original.region != reached.region {
@@ -85,7 +133,7 @@ async fn origin(reached: &SideProfile, named: &Named, original: &Place) -> Origi
         }
         (ResourceKind::Database, _) => described_instance(&client(reached).await, &original.name).await.map(drop),
         (ResourceKind::Table, _) => table_exists(reached, &original.name).await,
-        (ResourceKind::Bucket, _) => return Origin::Unknown("buckets are not looked for".into()),
+        (ResourceKind::Bucket, _) => bucket_exists(reached, &original.name).await,
     };
     match asked {
         Ok(()) => Origin::There,

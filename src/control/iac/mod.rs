@@ -4,7 +4,7 @@
 mod cloudformation;
 mod terraform;
 
-use super::restored::{Adopted, AdoptedKind};
+use super::restored::{Adopted, AdoptedKind, Present};
 
 /// A file to be written.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -86,17 +86,42 @@ fn readme(adopted: &[Adopted]) -> String {
     for one in adopted {
         let becomes = if one.is_renamed { format!(", to be renamed to {} first", one.original) } else { String::new() };
         text += &format!(
-            "- store {}: the {} {} in {} takes the place of {}{becomes} (told by {}). A plan will show as different: {}.\n",
+            "- store {}: the {} {} in {} takes the place of {}{becomes} (told by {}). {}\n",
             one.store,
             one.kind.word(),
             one.name,
             one.region,
             one.original,
             one.told_by,
-            differs(one.kind).join(", ")
+            shows(one)
         );
     }
     text + TERRAFORM + CLOUDFORMATION
+}
+
+/// What a plan will show as different: by value where the copy's is known, else in general.
+fn shows(one: &Adopted) -> String {
+    let told = one.present.iter().map(|Present { attribute, value, original }| match original {
+        Some(original) if original != value => format!("{attribute}: {value} (original: {original})"),
+        Some(_) => format!("{attribute}: {value} (as the original)"),
+        None => format!("{attribute}: {value}"),
+    });
+    let told: Vec<String> = told.collect();
+    let is_known = |name: &&&str| one.present.iter().any(|present| present.attribute == **name);
+    let others: Vec<&str> = differs(one.kind).iter().filter(|name| !is_known(name)).copied().collect();
+    let others = others.join(", ");
+    match (told.is_empty(), others.is_empty()) {
+        (true, _) => format!("A plan will show as different: {others}."),
+        (false, true) => format!(
+            "A plan will show what your configuration has otherwise than the copy at present: {}.",
+            told.join("; ")
+        ),
+        (false, false) => format!(
+            "A plan will show what your configuration has otherwise than the copy at present: {}. It will show as different as well, \
+             where the original had any: {others}.",
+            told.join("; ")
+        ),
+    }
 }
 
 const TERRAFORM: &str = "
@@ -146,6 +171,7 @@ mod tests {
             told_by: "AWS Backup restore job 5B06-1".into(),
             instances: Vec::new(),
             is_renamed,
+            present: Vec::new(),
         };
         let mut all = vec![
             one("orders", AdoptedKind::Table, "orders-restored", "orders", false),
@@ -154,6 +180,17 @@ mod tests {
             one("books", AdoptedKind::Cluster, "books-restored", "books", true),
         ];
         all[3].instances = vec!["books-restored-1".into(), "books-restored-2".into()];
+        let told = |attribute: &str, value: &str, original: Option<&str>| Present {
+            attribute: attribute.into(),
+            value: value.into(),
+            original: original.map(str::to_owned),
+        };
+        all[0].present = vec![told("time to live", "off", None), told("point-in-time recovery", "off", None)];
+        all[2].present = vec![
+            told("parameter group", "default.postgres16", Some("ledger")),
+            told("backup retention", "1 day", Some("14 days")),
+            told("Multi-AZ", "off", Some("off")),
+        ];
         all
     }
 

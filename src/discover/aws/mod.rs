@@ -89,6 +89,17 @@ pub async fn table_exists(profile: &SideProfile, name: &str) -> Result<(), Store
     dynamodb::exists(&reach, name).await
 }
 
+/// Makes sure that a bucket is there.
+///
+/// # Errors
+///
+/// `Missing` when it is not, and the service's own: also where it is somebody else's.
+pub async fn bucket_exists(profile: &SideProfile, name: &str) -> Result<(), StoreError> {
+    let filter = Filter::default();
+    let reach = Reach { profile, config: sdk_config(profile).await, filter: &filter };
+    s3::exists(&reach, name).await
+}
+
 /// What one side tells.
 struct Told {
     found: SideFound,

@@ -18,10 +18,7 @@ const PAGE_SIZE: i32 = 1_000;
 
 /// All buckets of a side's Region.
 pub(super) async fn listed(reach: &Reach<'_>) -> Listed {
-    let address = endpoint(reach.profile, "s3");
-    let mut builder = aws_sdk_s3::config::Builder::from(&reach.config).force_path_style(address.is_some());
-    builder.set_endpoint_url(address);
-    let client = Client::from_conf(builder.build());
+    let client = client(reach);
     let mut listed = Listed::default();
     // A listing names the buckets of every Region; those are told apart before any is looked at closely.
     let names = names(&client, &mut listed.gaps).await;
@@ -31,6 +28,19 @@ pub(super) async fn listed(reach: &Reach<'_>) -> Listed {
         listed.gaps.absorb(gaps);
     }
     listed
+}
+
+/// Makes sure that a bucket is there.
+pub(super) async fn exists(reach: &Reach<'_>, name: &str) -> Result<(), StoreError> {
+    let reply = client(reach).head_bucket().bucket(name).send().await;
+    reply.map(drop).map_err(|error| store_error(format!("cannot look for bucket {name}"), error))
+}
+
+fn client(reach: &Reach<'_>) -> Client {
+    let address = endpoint(reach.profile, "s3");
+    let mut builder = aws_sdk_s3::config::Builder::from(&reach.config).force_path_style(address.is_some());
+    builder.set_endpoint_url(address);
+    Client::from_conf(builder.build())
 }
 
 async fn names(client: &Client, gaps: &mut Gaps) -> Vec<String> {

@@ -127,10 +127,10 @@ impl Preflight<'_> {
             let hint = format!("GRANT SELECT ON {}.* TO {};", names::quoted(&self.catalog.database), grants.user);
             findings.push(self.finding(Level::Warning, what).with_hint(hint));
         }
+        findings.extend(self.replication(flavour, grants).await?);
         if self.side != Side::Primary {
             return Ok(findings);
         }
-        findings.extend(self.replication(flavour, grants).await?);
         for name in ["read_only", "super_read_only", "innodb_read_only"].into_iter().filter(|name| is_on(name)) {
             let hint = "let it take writes once the old writers are fenced, or name the server that is written";
             findings.push(
@@ -147,7 +147,7 @@ impl Preflight<'_> {
         Ok(findings)
     }
 
-    /// Whether another server's writes come to the primary by themselves.
+    /// Whether another server's writes come to this one by themselves.
     async fn replication(&mut self, flavour: Flavour, grants: &Grants) -> Result<Vec<Finding>> {
         let questions: &[&str] = match flavour {
             Flavour::MariaDb => &["SHOW ALL SLAVES STATUS"],
@@ -156,18 +156,13 @@ impl Preflight<'_> {
         };
         for question in questions {
             match self.conn.query::<Row, _>(*question).await {
-                Ok(rows) if rows.iter().any(is_replicating) => {
-                    let what =
-                        "the server takes the writes of another by replication: they would meet those of a replay";
-                    let hint = "stop the replication once dr is to be brought home, or name the server that is written";
-                    return Ok(vec![self.finding(Level::Blocker, what).with_hint(hint)]);
-                }
-                Ok(_) => return Ok(Vec::new()),
+                Ok(rows) => return Ok(self.replicas(&rows, flavour).into_iter().collect()),
                 Err(Error::Server(fault)) if matches!(fault.code, 1227 | 1045) => {
                     let what = "whether the server takes another's writes by replication is not known";
                     let right = if flavour == Flavour::MariaDb { "SLAVE MONITOR" } else { "REPLICATION CLIENT" };
                     let hint = format!("GRANT {right} ON *.* TO {};", grants.user);
-                    return Ok(vec![self.finding(Level::Warning, what).with_hint(hint)]);
+                    let level = if self.side == Side::Primary { Level::Warning } else { Level::Note };
+                    return Ok(vec![self.finding(level, what).with_hint(hint)]);
                 }
                 // It does not know the word.
                 Err(Error::Server(fault)) if fault.code == 1064 => {}
@@ -175,6 +170,35 @@ impl Preflight<'_> {
             }
         }
         Ok(Vec::new())
+    }
+
+    /// What it means that the server is a replica, by a row for each server that it is one of.
+    fn replicas(&self, rows: &[Row], flavour: Flavour) -> Option<Finding> {
+        let running = rows.iter().find(|row| is_replicating(row));
+        let word = if flavour == Flavour::MariaDb { "SLAVE" } else { "REPLICA" };
+        match (self.side, running) {
+            (Side::Primary, Some(_)) => {
+                let what = "the server takes the writes of another by replication: they would meet those of a replay";
+                let hint = "stop the replication once dr is to be brought home, or name the server that is written";
+                Some(self.finding(Level::Blocker, what).with_hint(hint))
+            }
+            (Side::Primary, None) if !rows.is_empty() => {
+                let what = "the server is a replica whose replication is stopped: it goes on when it is started again, be it \
+                            with the server";
+                let hint =
+                    format!("RESET {word} ALL; once dr is to be brought home, or name the server that is written");
+                Some(self.finding(Level::Warning, what).with_hint(hint))
+            }
+            (_, Some(row)) => {
+                let behind = behind(row).map_or("of an unknown lag".to_owned(), |lag| format!("{lag} s behind"));
+                let what = format!(
+                    "the server takes the writes of another by replication, {behind}: what has not arrived is not compared"
+                );
+                let hint = format!("STOP {word}; and make sure that it is dr that was written");
+                Some(self.finding(Level::Warning, what).with_hint(hint))
+            }
+            (_, None) => None,
+        }
     }
 
     /// What the primary does by its own clock.
@@ -297,6 +321,13 @@ fn is_replicating(row: &Row) -> bool {
     ["Slave_SQL_Running", "Replica_SQL_Running"]
         .into_iter()
         .any(|name| row.get_opt::<String, _>(name).is_some_and(|running| running.is_ok_and(|word| word == "Yes")))
+}
+
+/// How far a replica is behind, in seconds, where it tells.
+fn behind(row: &Row) -> Option<u64> {
+    ["Seconds_Behind_Master", "Seconds_Behind_Source"]
+        .into_iter()
+        .find_map(|name| row.get_opt::<Option<u64>, _>(name).and_then(|told| told.ok().flatten()))
 }
 
 /// Statements that ask for each right and, were they run, would change nothing.

@@ -21,6 +21,8 @@ pub struct Holdings {
     /// Parameters that somebody set, by group.
     pub parameters: BTreeMap<String, Vec<(String, String)>>,
     pub restore_jobs: Vec<Json>,
+    /// Backups that are retained of deleted instances.
+    pub automated_backups: Vec<Json>,
     /// Operations that are refused.
     pub denied: Vec<&'static str>,
 }
@@ -130,6 +132,9 @@ fn answer(holdings: &mut Holdings, fields: &BTreeMap<String, String>) -> (u16, S
             json!({ "GlobalClusters/GlobalClusterMember": found })
         }
         "DescribeDBClusterSnapshots" => json!({ "DBClusterSnapshots/DBClusterSnapshot": holdings.snapshots }),
+        "DescribeDBInstanceAutomatedBackups" => {
+            json!({ "DBInstanceAutomatedBackups/DBInstanceAutomatedBackup": named(&holdings.automated_backups, "DBInstanceIdentifier") })
+        }
         "DescribeDBParameters" | "DescribeDBClusterParameters" => {
             let group = fields.get("DBParameterGroupName").or(fields.get("DBClusterParameterGroupName"));
             let set = group.and_then(|group| holdings.parameters.get(group)).cloned().unwrap_or_default();
@@ -146,6 +151,11 @@ fn answer(holdings: &mut Holdings, fields: &BTreeMap<String, String>) -> (u16, S
             let made = json!({ "DBClusterSnapshotIdentifier": target, "Status": "copying", "SnapshotType": "manual" });
             holdings.snapshots.push(made.clone());
             json!({ "DBClusterSnapshot": made })
+        }
+        // A role that may read RDS and not EC2, in EC2's own shape of a refusal.
+        "DescribeSecurityGroups" | "DescribeSecurityGroupRules" => {
+            let error = "<Error><Code>UnauthorizedOperation</Code><Message>by script</Message></Error>";
+            return (403, format!("<Response><Errors>{error}</Errors><RequestID>1</RequestID></Response>"));
         }
         other => panic!("nobody asks for {other}"),
     };

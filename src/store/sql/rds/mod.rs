@@ -1,7 +1,8 @@
 //! Where RDS says that an instance or a cluster is, the tokens it lets a user in by, and the global clusters that a replay
-//! does not write.
+//! does not write, with how far their members are behind.
 
 pub(crate) mod global;
+pub(crate) mod lag;
 mod token;
 
 use aws_sdk_rds::Client as Rds;
