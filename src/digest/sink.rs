@@ -1,18 +1,21 @@
 //! Collects the leaves of one scan into buckets, in memory up to a budget and then in files.
 
 use std::fs::{File, OpenOptions};
-use std::io::{self, Read, Write};
-use std::path::{Path, PathBuf};
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::path::PathBuf;
 use std::sync::Arc;
 
+use super::BUCKETS;
 use super::bucket::{Bucket, bucket_of};
 use super::rows::Rows;
 use super::shape::Shapes;
-use super::{BUCKETS, CANONICAL_FORMAT};
 use crate::model::Leaf;
 
 /// What the place of one leaf takes while a bucket is sorted: twice its word and where it is.
 const PLACE_BYTES: usize = 32;
+
+const SPILL_FILE: &str = "leaves";
 
 /// Spilling failed, for example because the disk is full.
 #[derive(Debug, thiserror::Error)]
@@ -42,21 +45,21 @@ pub struct LeafSink {
     shapes: Shapes,
     /// What one bucket may hold in memory; keys are spread evenly, so buckets fill together.
     bucket_bytes_max: usize,
-    spill: SpillFolder,
-    spilled: Vec<usize>,
+    spill: Spill,
+    spilled: Vec<Spilled>,
 }
 
 impl LeafSink {
     /// A sink that keeps at most about `budget_bytes` of leaves in memory and spills the rest below `spill`, a folder of its own
     /// that is emptied first.
     pub fn new(budget_bytes: usize, spill: impl Into<PathBuf>) -> LeafSink {
-        let spill = spill.into();
+        let folder = spill.into();
         // A folder that does not exist yet is what we want; any other trouble shows when the first spill is written.
-        let _ = std::fs::remove_dir_all(&spill);
-        let spill = SpillFolder { path: spill, made: false };
+        let _ = std::fs::remove_dir_all(&folder);
         let buckets = vec![Rows::default(); BUCKETS];
         let bucket_bytes_max = budget_bytes / BUCKETS;
-        LeafSink { buckets, shapes: Shapes::default(), bucket_bytes_max, spill, spilled: vec![0; BUCKETS] }
+        let spilled = vec![Spilled::default(); BUCKETS];
+        LeafSink { buckets, shapes: Shapes::default(), bucket_bytes_max, spill: Spill { folder, file: None }, spilled }
     }
 
     /// Adds leaves; a bucket that is full spills.
@@ -78,11 +81,11 @@ impl LeafSink {
     }
 
     fn spill(&mut self, index: usize) -> Result<(), SinkError> {
-        self.spill.make().map_err(|source| SinkError::Write { path: self.spill.path.clone(), source })?;
-        let path = spill_path(&self.spill.path, index);
         let rows = &mut self.buckets[index];
-        append(&path, rows).map_err(|source| SinkError::Write { path, source })?;
-        self.spilled[index] += rows.len();
+        let run = self.spill.append(rows.as_bytes());
+        let run = run.map_err(|source| SinkError::Write { path: self.spill.path(), source })?;
+        self.spilled[index].runs.push(run);
+        self.spilled[index].leaves += rows.len();
         rows.clear();
         Ok(())
     }
@@ -110,39 +113,84 @@ fn by_bucket(leaves: &[Leaf]) -> (Vec<usize>, [usize; BUCKETS + 1]) {
     (order, starts)
 }
 
-/// A folder of spill files; removed when it is dropped, also when spilling failed: a full disk needs the room.
+/// Records of one bucket that were written together.
+#[derive(Debug, Clone, Copy)]
+struct Run {
+    at: u64,
+    bytes: usize,
+}
+
+/// What was spilled of one bucket.
+#[derive(Debug, Clone, Default)]
+struct Spilled {
+    runs: Vec<Run>,
+    leaves: usize,
+}
+
+impl Spilled {
+    fn bytes(&self) -> usize {
+        self.runs.iter().map(|run| run.bytes).sum()
+    }
+}
+
+/// The file of everything that was spilled, in a folder of its own; removed when it is dropped, also when spilling failed: a
+/// full disk needs the room.
 #[derive(Debug)]
-struct SpillFolder {
-    path: PathBuf,
-    made: bool,
+struct Spill {
+    folder: PathBuf,
+    /// The file and its length, once there is one.
+    file: Option<(File, u64)>,
 }
 
-impl SpillFolder {
-    fn make(&mut self) -> io::Result<()> {
-        if self.made {
-            return Ok(());
+impl Spill {
+    fn path(&self) -> PathBuf {
+        self.folder.join(SPILL_FILE)
+    }
+
+    fn append(&mut self, bytes: &[u8]) -> io::Result<Run> {
+        let (file, length) = match &mut self.file {
+            Some(there) => there,
+            none => {
+                std::fs::create_dir_all(&self.folder)?;
+                let path = self.folder.join(SPILL_FILE);
+                none.insert((OpenOptions::new().read(true).write(true).create_new(true).open(path)?, 0))
+            }
+        };
+        file.write_all_at(bytes, *length)?;
+        let run = Run { at: *length, bytes: bytes.len() };
+        *length += bytes.len() as u64;
+        Ok(run)
+    }
+
+    /// Everything that was spilled of a bucket, with room for so many bytes more behind it.
+    fn read(&self, spilled: &Spilled, more: usize) -> io::Result<Vec<u8>> {
+        let (file, _) = self.file.as_ref().ok_or(io::ErrorKind::NotFound)?;
+        let mut bytes = Vec::with_capacity(spilled.bytes() + more);
+        for run in &spilled.runs {
+            let start = bytes.len();
+            bytes.resize(start + run.bytes, 0);
+            file.read_exact_at(&mut bytes[start..], run.at)?;
         }
-        self.made = true;
-        std::fs::create_dir_all(&self.path)
+        Ok(bytes)
     }
 }
 
-impl Drop for SpillFolder {
+impl Drop for Spill {
     fn drop(&mut self) {
-        if self.made {
-            // Left-over spill files are emptied by the next sink in the same folder.
-            let _ = std::fs::remove_dir_all(&self.path);
+        if self.file.is_some() {
+            // A left-over spill file is removed by the next sink in the same folder.
+            let _ = std::fs::remove_dir_all(&self.folder);
         }
     }
 }
 
-/// The leaves of one finished scan, by bucket; its spill files are removed when it is dropped.
+/// The leaves of one finished scan, by bucket; what was spilled of them is removed when this is dropped.
 #[derive(Debug)]
 pub struct Buckets {
     memory: Vec<Arc<Rows>>,
     shapes: Arc<Shapes>,
-    spill: SpillFolder,
-    spilled: Vec<usize>,
+    spill: Spill,
+    spilled: Vec<Spilled>,
 }
 
 impl Buckets {
@@ -150,16 +198,15 @@ impl Buckets {
     ///
     /// # Errors
     ///
-    /// [`SinkError::Read`] when a spill file is missing, cut short or longer than what was written.
+    /// [`SinkError::Read`] when the spill file was cut short or holds something else than what was written.
     pub fn read(&self, index: usize) -> Result<Bucket, SinkError> {
-        let memory = &self.memory[index];
-        if self.spilled[index] == 0 {
+        let (memory, spilled) = (&self.memory[index], &self.spilled[index]);
+        if spilled.runs.is_empty() {
             return Ok(Bucket::from_rows(memory.clone(), self.shapes.clone()));
         }
-        let path = spill_path(&self.spill.path, index);
-        let rows = read(&path, memory.as_bytes().len());
-        let rows = rows.and_then(|bytes| Rows::read_back(bytes, self.spilled[index], &self.shapes));
-        let mut rows = rows.map_err(|source| SinkError::Read { path, source })?;
+        let rows = self.spill.read(spilled, memory.as_bytes().len());
+        let rows = rows.and_then(|bytes| Rows::read_back(bytes, spilled.leaves, &self.shapes));
+        let mut rows = rows.map_err(|source| SinkError::Read { path: self.spill.path(), source })?;
         rows.append(memory);
         Ok(Bucket::from_rows(Arc::new(rows), self.shapes.clone()))
     }
@@ -167,37 +214,12 @@ impl Buckets {
     /// About the most memory that reading one bucket takes beyond what is held already: the records that were spilled, and
     /// the places of all while they are sorted.
     pub fn reading_bytes_max(&self) -> usize {
-        let leaves = |index: usize| self.memory[index].len() + self.spilled[index];
-        let of_disk = |index: usize| match self.spilled[index] {
-            0 => 0,
-            _ => std::fs::metadata(spill_path(&self.spill.path, index)).map_or(0, |file| file.len() as usize),
+        let bytes = |(memory, spilled): (&Arc<Rows>, &Spilled)| {
+            let joined = if spilled.runs.is_empty() { 0 } else { spilled.bytes() + memory.as_bytes().len() };
+            joined + PLACE_BYTES * (memory.len() + spilled.leaves)
         };
-        let with_memory = |index: usize| match of_disk(index) {
-            0 => 0,
-            disk => disk + self.memory[index].as_bytes().len(),
-        };
-        let bytes = |index: usize| with_memory(index) + PLACE_BYTES * leaves(index);
-        (0..BUCKETS).map(bytes).max().unwrap_or(0)
+        self.memory.iter().zip(&self.spilled).map(bytes).max().unwrap_or(0)
     }
-}
-
-fn spill_path(folder: &Path, bucket: usize) -> PathBuf {
-    folder.join(format!("{bucket:02x}.leaves{CANONICAL_FORMAT}"))
-}
-
-/// All of a file, with room for so many bytes more behind it.
-fn read(path: &Path, more: usize) -> io::Result<Vec<u8>> {
-    let mut file = File::open(path)?;
-    let length = usize::try_from(file.metadata()?.len()).unwrap_or(usize::MAX);
-    // A byte beyond the end, so that finding the end makes no more room.
-    let mut bytes = Vec::with_capacity(length.saturating_add(more).saturating_add(1));
-    file.read_to_end(&mut bytes)?;
-    Ok(bytes)
-}
-
-fn append(path: &Path, rows: &Rows) -> io::Result<()> {
-    let mut file = OpenOptions::new().create(true).append(true).open(path)?;
-    file.write_all(rows.as_bytes())
 }
 
 #[cfg(test)]
@@ -253,7 +275,8 @@ mod tests {
         sink.push(vec![leaf(1, "x")]).expect("pushed");
         let buckets = sink.finish();
         let index = bucket_of(&leaf(1, "x").key);
-        let path = spill_path(&folder.path().join("a"), index);
+        assert_eq!(buckets.read(index).expect("readable").len(), 1);
+        let path = folder.path().join("a").join(SPILL_FILE);
         let bytes = std::fs::read(&path).expect("a spill file");
         std::fs::write(&path, &bytes[..bytes.len() - 1]).expect("cut");
         assert!(matches!(buckets.read(index), Err(SinkError::Read { .. })));

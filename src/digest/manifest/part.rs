@@ -90,7 +90,7 @@ pub(super) fn write(file: File, first: usize, buckets: &[&Bucket]) -> Result<(),
     // digests be compressed; keys can.
     let properties = WriterProperties::builder().set_dictionary_enabled(false);
     let properties = properties.set_statistics_enabled(EnabledStatistics::None);
-    let properties = properties.set_column_compression("key".into(), Compression::ZSTD(Default::default())).build();
+    let properties = properties.set_column_compression("key".into(), Compression::SNAPPY).build();
     let schema = Arc::new(parse_message_type(SCHEMA)?);
     let mut writer = SerializedFileWriter::new(file, schema, Arc::new(properties))?;
     let mut written = String::new();

@@ -10,7 +10,7 @@ use super::column::{Column, Reading};
 use super::row::value_of;
 use super::text::Charset;
 use crate::model::{Leaf, Value};
-use crate::store::sql::hashed::{HASH_BYTES, RowHash};
+use crate::store::sql::hashed::{HASH_BYTES, Hash, RowHash};
 use crate::store::sql::row;
 use crate::store::{ErrorKind, Result, StoreError};
 
@@ -58,18 +58,19 @@ pub(super) fn row_hash(table: &Table) -> RowHash {
 }
 
 /// The hash at the end of a row.
-pub(super) fn hash_of(table: &Table, value: Option<Sql>) -> Result<Vec<u8>> {
-    match value {
-        Some(Sql::Bytes(hash)) if hash.len() == HASH_BYTES => Ok(hash),
-        _ => {
-            let what = format!(
-                "the server gave no hash of a row of {}, which may be larger than its max_allowed_packet; raise that, or set \
-                 digest = \"stream\" in the profile",
-                table.name
-            );
-            Err(StoreError::new(ErrorKind::Unreadable, what))
-        }
-    }
+pub(super) fn hash_of(table: &Table, value: Option<Sql>) -> Result<Hash> {
+    let hash = value.and_then(|value| match value {
+        Sql::Bytes(hash) => hash.try_into().ok(),
+        _ => None,
+    });
+    hash.ok_or_else(|| {
+        let what = format!(
+            "the server gave no hash of a row of {}, which may be larger than its max_allowed_packet; raise that, or set \
+             digest = \"stream\" in the profile",
+            table.name
+        );
+        StoreError::new(ErrorKind::Unreadable, what)
+    })
 }
 
 /// The leaf of one row of [`sql`].

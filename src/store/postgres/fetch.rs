@@ -96,7 +96,8 @@ async fn keyed_and_hashed(client: &Client, table: &Table, keys: &[Vec<String>]) 
     let sql = keyed_sql(table, &format!("{}, {}", committed_at(table), hashed::hash(table)));
     let row_hash = hashed::row_hash(table);
     let items = rows(client, table, keys, &sql).await?.into_iter().map(|row| {
-        let hash: Vec<u8> = row.try_get(table.columns.len() + 1).map_err(|error| unreadable(table, &error))?;
+        let hash: &[u8] = row.try_get(table.columns.len() + 1).map_err(|error| unreadable(table, &error))?;
+        let hash = hash.try_into().map_err(|_| hashed::unreadable(table))?;
         Ok(row_hash.with_evidence(item_of(table, &row)?, &hash))
     });
     once_each(table, items.collect::<Result<_>>()?)

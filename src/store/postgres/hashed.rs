@@ -94,7 +94,8 @@ pub(super) fn row_hash(table: &Table) -> RowHash {
     RowHash::new(columns.collect())
 }
 
-fn unreadable(table: &Table) -> StoreError {
+/// A hash, or a message of them, is not what was asked for.
+pub(super) fn unreadable(table: &Table) -> StoreError {
     StoreError::new(ErrorKind::Unreadable, format!("hashes of rows of {} cannot be understood", table.name))
 }
 
@@ -121,7 +122,7 @@ impl Hashes {
     fn leaf(&mut self, table: &Table, message: &mut &[u8]) -> Option<Leaf> {
         let before = message.len();
         let key = self.encoder.key_of(table, |column, text| put_key_text(column, message, text))?;
-        let digest = self.row_hash.digest(taken(message, HASH_BYTES)?);
+        let digest = self.row_hash.digest(taken(message, HASH_BYTES)?.try_into().ok()?);
         Some(Leaf { key, digest, size: (before - message.len()) as u64, modified_at: None })
     }
 }

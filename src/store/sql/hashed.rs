@@ -10,11 +10,16 @@ pub(in crate::store) const NOT_CHECKED: &str =
 /// Bytes of a SHA-256 that cross the wire: two rows that agree in them without being the same are out of reach.
 pub(in crate::store) const HASH_BYTES: usize = 24;
 
-/// Separates what these keys are for from every other use of BLAKE3.
+const DIGEST_BYTES: usize = 32;
+
+/// Separates what these digests are for from every other use of BLAKE3.
 const CONTEXT: &str = "failback 1 row hashed by its database";
 
-/// What the hashes of a table's rows stand for, as the key of their digests.
-pub(in crate::store) struct RowHash([u8; 32]);
+/// A hash that a database made of a row.
+pub(in crate::store) type Hash = [u8; HASH_BYTES];
+
+/// What the hashes of a table's rows stand for, as the end of their digests.
+pub(in crate::store) struct RowHash([u8; DIGEST_BYTES - HASH_BYTES]);
 
 impl RowHash {
     /// For rows of columns, each by its name and by the word for how its values are read, in any order.
@@ -22,16 +27,20 @@ impl RowHash {
         columns.sort_unstable();
         let columns = columns.iter().map(|(name, word)| Value::List(vec![Value::text(*name), Value::text(*word)]));
         let columns = Value::List(columns.collect());
-        RowHash(blake3::derive_key(CONTEXT, digest::item_digest(&columns).as_bytes()))
+        let derived = blake3::derive_key(CONTEXT, digest::item_digest(&columns).as_bytes());
+        RowHash(derived[HASH_BYTES..].try_into().expect("a digest is longer than a hash"))
     }
 
     /// The digest of a row by the hash that the database made of it.
-    pub(in crate::store) fn digest(&self, hash: &[u8]) -> Digest {
-        blake3::keyed_hash(&self.0, hash).into()
+    pub(in crate::store) fn digest(&self, hash: &Hash) -> Digest {
+        let mut digest = [0; DIGEST_BYTES];
+        digest[..HASH_BYTES].copy_from_slice(hash);
+        digest[HASH_BYTES..].copy_from_slice(&self.0);
+        Digest(digest)
     }
 
     /// The item, which was read whole, with what a scan tells of it.
-    pub(in crate::store) fn with_evidence(&self, item: Item, hash: &[u8]) -> Item {
+    pub(in crate::store) fn with_evidence(&self, item: Item, hash: &Hash) -> Item {
         let whole = Evidence { kind: Evidence::WHOLE, digest: item.digest };
         let listed = Evidence { kind: Evidence::LISTED, digest: self.digest(hash) };
         Item { evidence: vec![whole, listed], ..item }
