@@ -109,6 +109,7 @@ async fn a_base_of_bodies_never_lets_what_the_primary_wrote_again_be_deleted() {
     let Some(stage) = Stage::open().await else { return };
     both(&stage, "again", "before").await;
     both(&stage, "plain", "before").await;
+    both(&stage, "kept", "before").await;
     stage.profile(None, BODIES, ["", ""]);
     stage.run("checkpoint p.toml --name step").exits(0);
     // Times are told in whole seconds.
