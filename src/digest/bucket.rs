@@ -102,21 +102,23 @@ impl Bucket {
         if patches.peek().is_none() {
             return;
         }
-        let mut rows = Rows::with_capacity(self.rows.as_bytes().len());
-        let mut shapes = Shapes::clone(&self.shapes);
-        for row in self.iter() {
-            let mut is_replaced = false;
-            while let Some((key, leaf)) = patches.next_if(|(key, _)| KeyRef::whole(key) <= row.key()) {
-                is_replaced |= KeyRef::whole(key) == row.key();
-                leaf.into_iter().for_each(|leaf| rows.push(&mut shapes, leaf));
-            }
-            if !is_replaced {
-                rows.push_row(row);
+        // Records stay where they are: those that are replaced lie there and are no leaf's any more.
+        let (rows, shapes) = (Arc::make_mut(&mut self.rows), Arc::make_mut(&mut self.shapes));
+        let mut order = Vec::with_capacity(self.order.len());
+        let mut rest = self.order.as_slice();
+        for (key, leaf) in patches {
+            let key = KeyRef::whole(key);
+            let (before, from) = rest.split_at(rest.partition_point(|place| rows.at(*place, shapes).key() < key));
+            order.extend_from_slice(before);
+            let is_there = from.first().is_some_and(|place| rows.at(*place, shapes).key() == key);
+            rest = &from[usize::from(is_there)..];
+            if let Some(leaf) = leaf {
+                order.push(rows.as_bytes().len());
+                rows.push(shapes, leaf);
             }
         }
-        patches.filter_map(|(_, leaf)| leaf).for_each(|leaf| rows.push(&mut shapes, leaf));
-        self.order = rows.iter(&shapes).map(|(place, _)| place).collect();
-        (self.rows, self.shapes) = (Arc::new(rows), Arc::new(shapes));
+        order.extend_from_slice(rest);
+        self.order = order;
     }
 
     /// The root of this bucket, as of [`bucket_root`].

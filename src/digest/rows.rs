@@ -133,11 +133,6 @@ impl<'a> LeafRef<'a> {
 }
 
 impl Rows {
-    /// No records, with room for so many bytes of them.
-    pub(super) fn with_capacity(bytes: usize) -> Rows {
-        Rows { bytes: Vec::with_capacity(bytes), count: 0 }
-    }
-
     /// Takes over records that were written to a file.
     ///
     /// # Errors
@@ -210,12 +205,6 @@ impl Rows {
             self.bytes.reserve_exact(room - self.bytes.len());
         }
         self.push(shapes, leaf);
-    }
-
-    /// Adds a record as it is, of a key with a shape that these have too.
-    pub(super) fn push_row(&mut self, row: LeafRef<'_>) {
-        self.bytes.extend_from_slice(row.record);
-        self.count += 1;
     }
 
     /// Adds all records of another.

@@ -20,11 +20,13 @@ use crate::store::{ErrorKind, Result, StoreError};
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 const KEEPALIVE_IDLE: Duration = Duration::from_secs(30);
 
-/// Every setting here changes output text, what a query may see, or how long it may take.
+/// Every setting here changes output text, what a query may see, or how long it may take: compiling a query (`jit`) takes
+/// each new session more time than it saves. Servers before PostgreSQL 11 do not know the word.
 const SESSION: &str = "SET TimeZone = 'UTC'; SET DateStyle = 'ISO, MDY'; SET IntervalStyle = 'iso_8601';
 SET extra_float_digits = 1; SET bytea_output = 'hex'; SET lc_monetary = 'C'; SET xmloption = 'content';
 SET standard_conforming_strings = on; SET row_security = off; SET lock_timeout = '10s'; SET statement_timeout = '120s';
 SET idle_in_transaction_session_timeout = 0; SET application_name = 'failback';
+SELECT pg_catalog.set_config(name, 'off', false) FROM pg_catalog.pg_settings WHERE name = 'jit';
 SELECT pg_catalog.set_config('search_path', '', false);";
 
 /// What RDS calls PostgreSQL.
