@@ -419,3 +419,56 @@ async fn postgres_15_takes_every_type() {
 async fn postgres_18_takes_every_type() {
     every_type_goes_over(PostgresMajor::V18).await;
 }
+
+async fn scanned_keys(store: &PostgresStore) -> Vec<Key> {
+    let scan = store.begin_scan(1).await.expect("a scan");
+    leaves(scan.as_ref()).await.into_keys().collect()
+}
+
+/// Types that extensions bring, among them one whose equality is not that of bytes.
+async fn types_of_extensions_go_over(major: PostgresMajor) {
+    let shape = "CREATE EXTENSION citext SCHEMA public; CREATE EXTENSION hstore SCHEMA public;
+      CREATE TABLE labels (name citext PRIMARY KEY, text citext, marks hstore, lists hstore[])";
+    for role in ROLES {
+        let Some(sides) = Sides::new(major, role, shape).await else { return };
+        let rows = r#"INSERT INTO labels VALUES ('Key', 'Some Text', 'a=>1, b=>NULL, "c d"=>"x\"y"', ARRAY['a=>1'::hstore, '']),
+          ('empty', '', '', '{}'), ('nulls', NULL, NULL, NULL), ('Ünïcode', 'ß', 'ü=>"日本"', NULL)"#;
+        sides.run("two", rows).await;
+        let keys = scanned_keys(&sides.dr).await;
+        assert_eq!(keys.len(), 4);
+        assert_eq!(sides.bring(&keys).await, vec![Outcome::Applied; 4]);
+        assert_eq!(sides.bring(&keys).await, vec![Outcome::AlreadyApplied; 4]);
+        // The same to the type itself, and another text: a difference, and guarded as one.
+        sides.run("one", "UPDATE labels SET text = upper(text::text) WHERE name = 'key'").await;
+        let outcomes = sides.bring(&keys).await;
+        assert_eq!(outcomes.iter().filter(|outcome| **outcome == Outcome::Applied).count(), 1, "{outcomes:?}");
+        sides.run("one", "UPDATE labels SET marks = marks - 'a'::text, lists = NULL WHERE name = 'key'").await;
+        assert!(sides.bring(&keys).await.contains(&Outcome::Applied));
+        // A key that the type calls equal is another key; with the delete of the old spelling beside it, it goes through.
+        sides.run("two", "UPDATE labels SET name = 'KEY' WHERE name = 'key'").await;
+        let new: Vec<Key> = scanned_keys(&sides.dr).await.into_iter().filter(|key| !keys.contains(key)).collect();
+        assert_eq!(new.len(), 1);
+        assert!(matches!(sides.bring(&new).await[..], [Outcome::Blocked { .. }]));
+        let mut all = scanned_keys(&sides.primary).await;
+        assert_eq!(all.len(), 4, "nothing was written over");
+        all.extend(new);
+        assert!(sides.bring(&all).await.iter().all(|one| matches!(one, Outcome::Applied | Outcome::AlreadyApplied)));
+        assert_eq!(
+            sides.texts("SELECT name::text FROM labels ORDER BY name::text COLLATE \"C\" LIMIT 1").await,
+            ["KEY"]
+        );
+        let (primary, dr) = (sides.primary.begin_scan(1).await, sides.dr.begin_scan(1).await);
+        let (primary, dr) = (primary.expect("a scan"), dr.expect("a scan"));
+        assert_eq!(leaves(primary.as_ref()).await, leaves(dr.as_ref()).await);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn postgres_15_takes_types_of_extensions() {
+    types_of_extensions_go_over(PostgresMajor::V15).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn postgres_18_takes_types_of_extensions() {
+    types_of_extensions_go_over(PostgresMajor::V18).await;
+}
