@@ -19,6 +19,8 @@ use tokio::net::{TcpListener, TcpStream};
 
 use crate::peers;
 
+mod direct;
+
 const MIB: u64 = 1 << 20;
 const GIB: u64 = 1 << 30;
 
@@ -26,6 +28,8 @@ const GIB: u64 = 1 << 30;
 #[derive(Debug, Clone)]
 struct Request {
     method: String,
+    /// Path and query as they came.
+    target: String,
     path: String,
     query: BTreeMap<String, String>,
     headers: HashMap<String, String>,
@@ -244,7 +248,8 @@ async fn request(stream: &mut TcpStream) -> Option<Request> {
     let query = query.split('&').filter(|pair| !pair.is_empty());
     let query = query.map(|pair| pair.split_once('=').unwrap_or((pair, "")));
     let query = query.map(|(name, value)| (decoded(name), decoded(value))).collect();
-    Some(Request { method, path: decoded(path).trim_start_matches('/').to_owned(), query, headers, body })
+    let path = decoded(path).trim_start_matches('/').to_owned();
+    Some(Request { method, path, query, headers, body, target })
 }
 
 fn operation_of(request: &Request) -> &'static str {
@@ -357,7 +362,10 @@ fn read(state: &State, request: &Request) -> Reply {
     if object.headers.iter().any(|(name, _)| name == "customer-key") {
         return Reply::error(400, "InvalidRequest");
     }
-    let mut reply = Reply::of(200, "").with("etag", object.etag.clone()).with("x-amz-tagging-count", 0);
+    let mut reply = Reply::of(200, "").with("etag", object.etag.clone());
+    if !object.headers.iter().any(|(name, _)| name == "x-amz-tagging-count") {
+        reply = reply.with("x-amz-tagging-count", 0);
+    }
     reply = reply.with("last-modified", "Fri, 20 Nov 2026 00:00:00 GMT");
     for (name, value) in &object.headers {
         reply = reply.with(name, value);

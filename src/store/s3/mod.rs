@@ -14,6 +14,7 @@ mod carried;
 mod check;
 mod cold;
 mod copy;
+mod direct;
 mod hash;
 mod history;
 mod inventory;
@@ -88,6 +89,7 @@ pub struct S3Store {
     large_bodies: Semaphore,
     body_bytes_read: AtomicU64,
     clock_watch: ClockWatch,
+    direct: direct::Direct,
     clock: Option<Arc<dyn Clock>>,
     /// Objects of at least this size are copied by S3 itself where it can.
     copy_from_bytes: u64,
@@ -133,6 +135,7 @@ impl S3Store {
         let store = S3Store {
             client: client(side, reached, bucket, clock_watch.clone()).await,
             clock_watch,
+            direct: direct::Direct::default(),
             id,
             side,
             reached: reached.clone(),

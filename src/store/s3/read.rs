@@ -3,17 +3,23 @@
 use std::collections::BTreeMap;
 use std::str::FromStr;
 
-use aws_sdk_s3::error::ProvideErrorMetadata;
-use aws_sdk_s3::operation::head_object::HeadObjectOutput;
+use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
+use aws_sdk_s3::operation::get_object_tagging::GetObjectTaggingOutput;
+use aws_sdk_s3::operation::head_object::{HeadObjectError, HeadObjectOutput};
 use aws_sdk_s3::primitives::{DateTime, DateTimeFormat};
 use aws_sdk_s3::types::{ChecksumMode, ChecksumType, ServerSideEncryption, StorageClass};
 
 use super::archive::Archived;
+use super::direct::Answer;
 use super::listing::{Asked, Place};
 use super::object::{Facts, Proof, UNREAD, WHOLE_KINDS, bare_etag, etag_md5, etag_parts};
 use super::{S3Store, carried, rfc2047, s3_error, status};
 use crate::model::{Evidence, Item, Key, Timestamp};
+use crate::store::aws::HttpResponse;
 use crate::store::{Depth, ErrorKind, Result, StoreError};
+
+/// What HEAD tells of an object, `None` when there is none, or the SDK's error.
+type Headed = std::result::Result<Option<HeadObjectOutput>, SdkError<HeadObjectError, HttpResponse>>;
 
 /// Times an object that changes while it is read is read again.
 const TRIES_MAX: usize = 5;
@@ -133,11 +139,9 @@ impl S3Store {
 
     /// What HEAD and the tags tell; `None` when there is no such object.
     async fn look(&self, full_key: &str, version: Option<&str>) -> Result<Option<Facts>> {
-        let request = self.client.head_object().bucket(&self.bucket).key(full_key);
-        let request = request.set_version_id(version.map(str::to_owned)).checksum_mode(ChecksumMode::Enabled);
-        let head = match request.send().await {
-            Ok(head) => head,
-            Err(error) if matches!(status(&error), Some(404 | 405)) => return Ok(None),
+        let head = match self.head(full_key, version).await {
+            Ok(Some(head)) => head,
+            Ok(None) => return Ok(None),
             // S3 answers 400 to a HEAD without the customer key that an object is encrypted with.
             Err(error) if status(&error) == Some(400) => return self.listed_facts(full_key, version).await,
             Err(error) => return Err(s3_error(format!("cannot look at {}", self.named(full_key)), error)),
@@ -153,6 +157,22 @@ impl S3Store {
             facts.tags = tags.ok_or_else(|| StoreError::new(ErrorKind::Unfit, vanished()))?;
         }
         Ok(Some(facts))
+    }
+
+    /// HEAD of an object, sent directly where the way is known; `None` when there is none.
+    async fn head(&self, full_key: &str, version: Option<&str>) -> Headed {
+        match self.direct.head(&self.bucket, full_key, version).await {
+            Answer::Told(head) => return Ok(Some(head)),
+            Answer::Missing => return Ok(None),
+            Answer::Unsettled => {}
+        }
+        let request = self.client.head_object().bucket(&self.bucket).key(full_key);
+        let request = request.set_version_id(version.map(str::to_owned)).checksum_mode(ChecksumMode::Enabled);
+        match request.customize().interceptor(self.direct.watch()).send().await {
+            Ok(head) => Ok(Some(head)),
+            Err(error) if matches!(status(&error), Some(404 | 405)) => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 
     /// What a listing tells of an object that HEAD refuses without the customer key it is encrypted with.
@@ -193,12 +213,15 @@ impl S3Store {
     }
 
     async fn tags(&self, full_key: &str, version: Option<&str>) -> Result<Option<BTreeMap<String, String>>> {
+        let tags = |reply: &GetObjectTaggingOutput| {
+            Some(reply.tag_set().iter().map(|tag| (tag.key().to_owned(), tag.value().to_owned())).collect())
+        };
+        if let Answer::Told(reply) = self.direct.tags(&self.bucket, full_key, version).await {
+            return Ok(tags(&reply));
+        }
         let request = self.client.get_object_tagging().bucket(&self.bucket).key(full_key);
         match request.set_version_id(version.map(str::to_owned)).send().await {
-            Ok(reply) => {
-                let tags = reply.tag_set().iter();
-                Ok(Some(tags.map(|tag| (tag.key().to_owned(), tag.value().to_owned())).collect()))
-            }
+            Ok(reply) => Ok(tags(&reply)),
             // Not what S3 says of a version that is gone: this server looks for the key's current version only.
             Err(error) if error.code() == Some("NoSuchKey") && version.is_some() => {
                 self.no_tags(full_key, version).await
