@@ -18,7 +18,7 @@ mod sort;
 pub use bucket::{Bucket, bucket_of, bucket_root, key_hash, root_of};
 pub use encoding::{DecodeError, decode, encode, encode_into, item_digest, key_of, key_value};
 pub use key_json::{key_json, key_text, value_json};
-pub use number::put_number_text;
+pub use number::{put_digits, put_integer, put_number_text};
 pub use rows::LeafRef;
 pub use shape::KeyRef;
 pub use sink::{Buckets, LeafSink, SinkError};

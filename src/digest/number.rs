@@ -20,6 +20,34 @@ pub fn put_number_text(out: &mut Vec<u8>, text: &[u8]) -> Result<(), DecimalErro
     Ok(())
 }
 
+/// Appends the canonical text of a whole number, as [`Decimal::canonical`] has it.
+pub fn put_integer(out: &mut Vec<u8>, number: i64) {
+    if number == 0 {
+        out.extend_from_slice(b"0E0");
+        return;
+    }
+    if number < 0 {
+        out.push(b'-');
+    }
+    let (mut digits, mut exponent) = (number.unsigned_abs(), 0);
+    while digits.is_multiple_of(10) {
+        digits /= 10;
+        exponent += 1;
+    }
+    put_digits(out, digits, 1);
+    put_exponent(out, exponent);
+}
+
+/// Appends a number in at least so many digits, zeros before it.
+pub fn put_digits(out: &mut Vec<u8>, mut number: u64, digits_min: usize) {
+    let start = out.len();
+    while number > 0 || out.len() - start < digits_min {
+        out.push(b'0' + (number % 10) as u8);
+        number /= 10;
+    }
+    out[start..].reverse();
+}
+
 /// Appends the canonical text of a number of few digits without an exponent, or appends anything and gives false.
 fn put_plain(out: &mut Vec<u8>, text: &[u8]) -> bool {
     let (is_negative, digits) = match text.split_first() {
@@ -106,7 +134,26 @@ mod tests {
         }
     }
 
+    #[test]
+    fn digits_are_as_many_as_asked_for_or_more() {
+        for (number, digits_min) in [(0, 0), (0, 1), (7, 2), (42, 2), (838, 2), (u64::MAX, 6)] {
+            let mut out = Vec::new();
+            put_digits(&mut out, number, digits_min);
+            let expected = if digits_min == 0 { String::new() } else { format!("{number:0digits_min$}") };
+            assert_eq!(String::from_utf8(out), Ok(expected));
+        }
+    }
+
     proptest! {
+        #[test]
+        fn whole_numbers_written_here_are_those_of_decimals(
+            number in prop_oneof![any::<i64>(), -1_000_i64..1_000, (-92_i64..92).prop_map(|n| n * 100_000_000_000_000_000)]
+        ) {
+            let mut out = Vec::new();
+            put_integer(&mut out, number);
+            prop_assert_eq!(String::from_utf8(out), Ok(Decimal::from(number).canonical().to_string()));
+        }
+
         #[test]
         fn numbers_read_here_are_those_of_decimals(text in "-?[0-9]{0,22}\\.?[0-9]{0,22}|[-+.0-9eE]{0,8}") {
             if let Some(canonical) = plain(&text) {

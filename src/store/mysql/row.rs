@@ -1,12 +1,12 @@
 //! Rows as values: what the server sends by the binary protocol in, canonical contents and keys out, and back for writing.
 
 use std::collections::BTreeMap;
-use std::fmt::Write;
 
 use mysql_async::Value as Sql;
 
 use super::catalog::Table;
 use super::column::{Column, Reading};
+use crate::digest::put_digits;
 use crate::model::{Decimal, Item, Key, Value};
 use crate::store::sql::guard::RowTable;
 use crate::store::sql::row;
@@ -104,28 +104,50 @@ fn members(labels: &[String], bits: u64) -> Option<Vec<String>> {
 
 /// A date or time as the server itself writes it.
 fn temporal(column: &Column, value: &Sql, digits: usize) -> Option<String> {
-    let mut text = String::new();
+    let mut text = Vec::new();
+    put_temporal(&mut text, column, value, digits)?;
+    String::from_utf8(text).ok()
+}
+
+/// Appends what [`temporal`] gives.
+pub(super) fn put_temporal(out: &mut Vec<u8>, column: &Column, value: &Sql, digits: usize) -> Option<()> {
     let micros = match value {
         Sql::Date(year, month, day, hour, minute, second, micros) => {
-            write!(text, "{year:04}-{month:02}-{day:02}").ok()?;
+            put_parts(out, b'-', [((*year).into(), 4), ((*month).into(), 2), ((*day).into(), 2)]);
             if column.type_name == "date" {
-                return Some(text);
+                return Some(());
             }
-            write!(text, " {hour:02}:{minute:02}:{second:02}").ok()?;
+            out.push(b' ');
+            put_parts(out, b':', [*hour, *minute, *second].map(|part| (part.into(), 2)));
             micros
         }
         Sql::Time(is_negative, days, hour, minute, second, micros) => {
+            if *is_negative {
+                out.push(b'-');
+            }
             let hours = u64::from(*days) * 24 + u64::from(*hour);
-            write!(text, "{}{hours:02}:{minute:02}:{second:02}", if *is_negative { "-" } else { "" }).ok()?;
+            put_parts(out, b':', [(hours, 2), ((*minute).into(), 2), ((*second).into(), 2)]);
             micros
         }
         _ => return None,
     };
     if digits > 0 {
-        let micros = format!("{micros:06}");
-        write!(text, ".{}", micros.get(..digits)?).ok()?;
+        out.push(b'.');
+        let start = out.len();
+        put_digits(out, (*micros).into(), 6);
+        (start + digits <= out.len()).then(|| out.truncate(start + digits))?;
     }
-    Some(text)
+    Some(())
+}
+
+/// Appends numbers with at least so many digits each, and a mark between them.
+fn put_parts(out: &mut Vec<u8>, between: u8, parts: [(u64, usize); 3]) {
+    for (at, (number, digits)) in parts.into_iter().enumerate() {
+        if at > 0 {
+            out.push(between);
+        }
+        put_digits(out, number, digits);
+    }
 }
 
 /// A value as its column takes it; `None` where it is none of that column.

@@ -106,7 +106,7 @@ impl Rows {
 
     fn leaf(&mut self, table: &Table, row: Row) -> Result<Leaf> {
         match self {
-            Rows::Whole(encoder) => encoder.leaf(table, fetch::values(row)),
+            Rows::Whole(encoder) => encoder.leaf(table, &row.unwrap_raw()),
             Rows::Grouped => Ok(repeated_item(table, row)?.leaf()),
             Rows::Hashed(row_hash) => hashed::leaf(table, row_hash, &mut fetch::values(row)),
         }

@@ -3,12 +3,11 @@
 //! What is hashed is every column by name, each with its length or a mark of NULL before it, in its binary form where that is one
 //! for one with the type's output text, else as that text: two rows have the same bytes only where every column has. Many rows go in one message, so that a message's own bytes do not count.
 
-use std::io::Write;
-
 use super::canonical::Encoder;
 use super::catalog::{Column, Reading, Table};
 use super::row::output;
 use super::{fault, names};
+use crate::digest::put_digits;
 use crate::model::Leaf;
 use crate::store::sql::hashed::{HASH_BYTES, RowHash};
 use crate::store::{ErrorKind, Result, StoreError};
@@ -131,7 +130,10 @@ impl Hashes {
 fn put_key_text(column: &Column, message: &mut &[u8], text: &mut Vec<u8>) -> Option<()> {
     if is_integer(column) {
         let number = i64::from_be_bytes(taken(message, 8)?.try_into().ok()?);
-        write!(text, "{number}").expect("memory takes everything");
+        if number < 0 {
+            text.push(b'-');
+        }
+        put_digits(text, number.unsigned_abs(), 1);
         return Some(());
     }
     let length = u32::from_be_bytes(taken(message, 4)?.try_into().ok()?);
