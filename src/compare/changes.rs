@@ -10,12 +10,13 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 use jiff::SignedDuration;
 
 use super::base::BaseBucket;
+use super::lost::Records;
 use super::settle::patch;
 use super::{CompareError, Progress, Settings, TaskUnderWay};
 use crate::diff::BaseState;
 use crate::digest::{Buckets, LeafSink, SinkError};
 use crate::model::{Digest, Key, Leaf, Side, StoreId, Timestamp};
-use crate::store::{ChangeChain, ChangeLog, ItemThen, KeyChange, PairChanges, Window};
+use crate::store::{ChangeChain, ChangeLog, ChangeRecord, Image, ItemThen, KeyChange, PairChanges, Window};
 
 /// How far the clocks of a service and of this profile may be apart: windows must reach that much beyond what they cover.
 pub const CLOCK_PAD: SignedDuration = SignedDuration::from_secs(60);
@@ -299,6 +300,37 @@ impl EvidenceBuckets {
             keys.extend(log.read(store, index)?.into_keys());
         }
         Ok(keys)
+    }
+
+    /// Since when the changes of the primary and of dr are told; `None` where those of a side are not there.
+    pub(super) fn since(&self) -> Option<(Timestamp, Timestamp)> {
+        Some((self.primary.first()?.window.from, self.dr.first()?.window.from))
+    }
+
+    /// Whether an instant is not before Tb, with room for doubt.
+    pub(super) fn is_after_failover(&self, at: Timestamp) -> bool {
+        at >= self.at.saturating_sub(CLOCK_PAD).expect("a time span without units of the calendar")
+    }
+
+    /// What the logs of the primary and of dr did to the keys of one bucket, a record for each window that names a key.
+    pub(super) fn records(&self, store: &StoreId, index: usize) -> Result<(Records, Records), CompareError> {
+        let image = |state: Option<&Leaf>| state.map_or(Image::Absent, |leaf| Image::Present(leaf.digest));
+        let of = |chain: &[LogBuckets]| -> Result<Records, CompareError> {
+            let mut records = Records::new();
+            for log in chain {
+                for (key, Changed { written_at, before, after }) in log.read(store, index)? {
+                    let before = match before {
+                        BaseState::Unknown => Image::Untold,
+                        BaseState::Absent => Image::Absent,
+                        BaseState::Present(digest) => Image::Present(digest),
+                    };
+                    let (at, after) = (Some(written_at), image(after.as_ref()));
+                    records.entry(key).or_default().push(ChangeRecord { at, before, after, by_expiry: false });
+                }
+            }
+            Ok(records)
+        };
+        Ok((of(&self.primary)?, of(&self.dr)?))
     }
 
     /// The base of one bucket: what is below, put right by what the logs tell.

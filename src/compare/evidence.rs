@@ -8,10 +8,10 @@ use std::collections::BTreeMap;
 use jiff::SignedDuration;
 use tokio::sync::OnceCell;
 
-use super::lost::{LISTED_MAX, LostWrites, lost_on};
+use super::lost::{LostWrites, lost_by_streams};
 use crate::diff::BaseState;
 use crate::digest::key_json;
-use crate::model::{Clock, Digest, Identity, Item, Key, Side, Timestamp};
+use crate::model::{Clock, Digest, Item, Key, Timestamp};
 use crate::store::{ChangeRecord, Changes, History, Image, ReadStore, StorePair};
 
 /// How far a log's instants may be from Tb before they tell on which side of it a change was: a log tells whole seconds, and
@@ -82,9 +82,8 @@ impl<'a> Evidence<'a> {
     }
 
     /// The writes that either side lost to the other, where both are replicas of one global table and their logs tell.
-    pub(super) async fn lost_writes(&self, dr: &Identity) -> Option<LostWrites> {
-        let is_one_table = dr.region.as_ref().is_some_and(|region| self.pair.primary.replicates_to().contains(region));
-        if !self.is_open || !is_one_table {
+    pub(super) async fn lost_writes(&self) -> Option<LostWrites> {
+        if !self.is_open {
             return None;
         }
         let (primary, dr) = (self.told_by_primary().await, self.told_by_dr().await);
@@ -96,16 +95,7 @@ impl<'a> Evidence<'a> {
             return None;
         };
         let kind = self.pair.primary.kind();
-        let key_json = |key: &Key| key_json(kind, key);
-        let mut found = LostWrites::default();
-        let lost = lost_on(Side::Primary, on_primary, on_dr, *dr_since, &key_json);
-        for lost in lost.chain(lost_on(Side::Dr, on_dr, on_primary, *primary_since, &key_json)) {
-            found.total += 1;
-            if found.listed.len() < LISTED_MAX {
-                found.listed.push(lost);
-            }
-        }
-        Some(found)
+        Some(lost_by_streams((on_primary, *primary_since), (on_dr, *dr_since), &|key| key_json(kind, key)))
     }
 
     async fn told_by_dr(&self) -> &Told {

@@ -1,18 +1,24 @@
 //! Writes that a global table lost: last writer wins, and the loser is told to nobody.
 //!
 //! Replicas converge by a timestamp that nobody sees. A write that lost was there for a moment on the side that took it: its
-//! stream has the image, the other side's has not, and the image after it is one that the other side had first.
+//! log has the image, the other side's has not, and the image after it is one that the other side had first. Streams tell every
+//! image; windows of exports tell the last one of each key, so that what they tell of lost writes is never certain: the other side
+//! may have had the write, and replaced it knowingly within the same window.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
-use crate::model::{Digest, Key, Side, Timestamp};
+use super::CompareError;
+use super::changes::EvidenceBuckets;
+use super::sides::SideLeaves;
+use crate::digest::BUCKETS;
+use crate::model::{Digest, Key, Leaf, Side, StoreId, Timestamp};
 use crate::store::{ChangeRecord, Image};
 
 /// Lost writes listed in a comparison; their number is always told.
-pub(super) const LISTED_MAX: usize = 1_000;
+const LISTED_MAX: usize = 1_000;
 
 /// Writes that were lost, the first of them listed.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -39,11 +45,79 @@ pub struct LostWrite {
     pub is_certain: bool,
 }
 
+impl LostWrites {
+    /// Counts these too, and lists them while there is room.
+    fn add(&mut self, lost: impl Iterator<Item = LostWrite>) {
+        for lost in lost {
+            self.total += 1;
+            if self.listed.len() < LISTED_MAX {
+                self.listed.push(lost);
+            }
+        }
+    }
+}
+
 /// Everything a log has of every key.
 pub(super) type Records = BTreeMap<Key, Vec<ChangeRecord>>;
 
+/// What one side's log tells, and since when it is whole.
+pub(super) type SideRecords<'a> = (&'a Records, Timestamp);
+
+/// The writes that either side lost to the other, by all that streams tell of both.
+pub(super) fn lost_by_streams(
+    (on_primary, primary_since): SideRecords<'_>,
+    (on_dr, dr_since): SideRecords<'_>,
+    key_json: &dyn Fn(&Key) -> Json,
+) -> LostWrites {
+    let mut found = LostWrites::default();
+    found.add(lost_on(Side::Primary, on_primary, on_dr, dr_since, key_json));
+    found.add(lost_on(Side::Dr, on_dr, on_primary, primary_since, key_json));
+    found
+}
+
+/// The writes that either side lost to the other, as the changes of both sides tell, bucket by bucket; `None` where the changes of
+/// a side are not there. Only what was written from Tb on counts, when replication had ended.
+pub(super) fn lost_by_changes(
+    store: &StoreId,
+    evidence: &EvidenceBuckets,
+    (primary, dr): &(SideLeaves, SideLeaves),
+    key_json: &dyn Fn(&Key) -> Json,
+) -> Result<Option<LostWrites>, CompareError> {
+    let Some((primary_since, dr_since)) = evidence.since() else { return Ok(None) };
+    let mut found = LostWrites::default();
+    for index in 0..BUCKETS {
+        let (on_primary, on_dr) = evidence.records(store, index)?;
+        if on_primary.is_empty() || on_dr.is_empty() {
+            continue;
+        }
+        let closed = |records: Records, side: &SideLeaves| {
+            let leaves = side.bucket(store, index)?.to_leaves();
+            Ok(with_present(records, &leaves, side.read_until))
+        };
+        let (on_primary, on_dr) = (closed(on_primary, primary)?, closed(on_dr, dr)?);
+        let lost_primary = lost_on(Side::Primary, &on_primary, &on_dr, dr_since, key_json);
+        let lost = lost_primary.chain(lost_on(Side::Dr, &on_dr, &on_primary, primary_since, key_json));
+        let lost = lost.filter(|lost| lost.at.is_some_and(|at| evidence.is_after_failover(at)));
+        found.add(lost.map(|lost| LostWrite { is_certain: false, ..lost }));
+    }
+    Ok(Some(found))
+}
+
+/// The records, and after them what the side holds now, where that is another state than the last of its records.
+fn with_present(mut records: Records, leaves: &[Leaf], read_until: Timestamp) -> Records {
+    for leaf in leaves {
+        let Some(of_key) = records.get_mut(&leaf.key) else { continue };
+        let now = Image::Present(leaf.digest);
+        if of_key.last().is_some_and(|last| last.after != now) {
+            let before = Image::Untold;
+            of_key.push(ChangeRecord { at: Some(read_until), before, after: now, by_expiry: false });
+        }
+    }
+    records
+}
+
 /// The writes that `own` took and lost to one of `other`, whose log is whole since an instant.
-pub(super) fn lost_on<'a>(
+fn lost_on<'a>(
     side: Side,
     own: &'a Records,
     other: &'a Records,

@@ -34,7 +34,7 @@ use self::settle::Settling;
 use self::sides::{SideLeaves, read_leaves};
 use crate::diff::{BaseState, HourCounts, JoinedBucket, ReplicationCounts, VerdictCounts, join};
 use crate::digest::manifest::ManifestError;
-use crate::digest::{BUCKETS, Bucket, SinkError};
+use crate::digest::{BUCKETS, Bucket, SinkError, key_json};
 use crate::model::{Clock, Digest, Identity, Key, Side, StoreId, StoreKind, Timestamp};
 use crate::store::{StoreError, StorePair};
 
@@ -131,7 +131,7 @@ pub struct Comparison {
     pub delta: PathBuf,
     /// The folder of the manifests.
     pub manifests: PathBuf,
-    /// Writes that a global table of both sides lost, as far as the streams show them.
+    /// Writes that a global table of both sides lost, as far as its streams or the exports of its changes show them.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub lost_writes: Option<LostWrites>,
     /// Indexes that every write of the primary may write as well.
@@ -325,7 +325,7 @@ async fn joined(
         None => (None, None),
     };
     let comparison = outputs.finish(pair, &sides, base_buckets.summary().or(attributed))?;
-    let lost_writes = evidence.lost_writes(&comparison.dr.identity).await;
+    let lost_writes = lost_writes(pair, &evidence, (sides, base_buckets)).await?;
     let mut not_checked = not_checked(pair);
     not_checked.extend(narrowed.iter().map(|narrowed| {
         format!(
@@ -334,6 +334,27 @@ async fn joined(
         )
     }));
     Ok(Comparison { not_checked, narrowed, unattributed_because, lost_writes, ..comparison })
+}
+
+/// The writes that a global table of both sides lost: by its streams, which tell everything of a day, else by the exports of changes.
+async fn lost_writes(
+    pair: &StorePair,
+    evidence: &Evidence<'_>,
+    (sides, base): (Arc<(SideLeaves, SideLeaves)>, Arc<base::BaseBuckets>),
+) -> Result<Option<LostWrites>, CompareError> {
+    let region = sides.1.identity.region.as_ref();
+    if !region.is_some_and(|region| pair.primary.replicates_to().contains(region)) {
+        return Ok(None);
+    }
+    if let Some(told) = evidence.lost_writes().await {
+        return Ok(Some(told));
+    }
+    let (store, kind) = (pair.id.clone(), pair.primary.kind());
+    let by_changes = move || match base.evidence() {
+        Some(changes) => lost::lost_by_changes(&store, changes, &sides, &|key| key_json(kind, key)),
+        None => Ok(None),
+    };
+    tokio::task::spawn_blocking(by_changes).await.expect("reading buckets does not panic")
 }
 
 fn is_zero(bytes: &u64) -> bool {

@@ -5,6 +5,7 @@
 
 mod evidence;
 mod fixture;
+mod lost;
 mod rescue;
 
 use aws_sdk_dynamodb::types::AttributeValue as A;
