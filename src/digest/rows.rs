@@ -35,6 +35,29 @@ const SLACK: usize = 128;
 pub(super) struct Rows {
     bytes: Vec<u8>,
     count: usize,
+    alike: Alike,
+}
+
+/// How alike keys begin: the one shape that all have, and the bytes that all share with it.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+enum Alike {
+    /// There is no key.
+    #[default]
+    None,
+    /// All are of one shape, and share so many bytes with it at least.
+    Of(u8, usize),
+    /// They are of several shapes.
+    Mixed,
+}
+
+impl Alike {
+    fn and(self, other: Alike) -> Alike {
+        match (self, other) {
+            (Alike::None, known) | (known, Alike::None) => known,
+            (Alike::Of(shape, shared), Alike::Of(other, also)) if shape == other => Alike::Of(shape, shared.min(also)),
+            _ => Alike::Mixed,
+        }
+    }
 }
 
 /// One leaf, where it lies.
@@ -140,7 +163,7 @@ impl Rows {
     /// When the bytes are not `count` whole records of keys with these shapes.
     pub(super) fn read_back(bytes: Vec<u8>, count: usize, shapes: &Shapes) -> io::Result<Rows> {
         let invalid = |what: &str| Err(io::Error::new(io::ErrorKind::InvalidData, what.to_owned()));
-        let (mut at, mut found) = (0, 0);
+        let (mut at, mut found, mut alike) = (0, 0, Alike::None);
         while at < bytes.len() {
             let row = match LeafRef::read(&bytes[at..], shapes) {
                 Ok(row) => row,
@@ -149,15 +172,18 @@ impl Rows {
             if row.modified_at_microseconds().is_some_and(|time| Timestamp::from_microsecond(time).is_err()) {
                 return invalid("a leaf's time is out of range");
             }
+            let (shape, shared) = row.shape();
+            alike = alike.and(Alike::Of(shape, shared));
             (at, found) = (at + row.record.len(), found + 1);
         }
-        if found == count { Ok(Rows { bytes, count }) } else { invalid("not as many leaves as were written") }
+        if found == count { Ok(Rows { bytes, count, alike }) } else { invalid("not as many leaves as were written") }
     }
 
     /// Adds a leaf.
     pub(super) fn push(&mut self, shapes: &mut Shapes, leaf: &Leaf) {
         let key = leaf.key.as_bytes();
         let (shape, shared) = shapes.of(key);
+        self.alike = self.alike.and(Alike::Of(shape, shared));
         let rest = &key[shared..];
         let shared = u16::try_from(shared).expect("shapes are shorter than that").to_le_bytes();
         match (u16::try_from(rest.len()), u32::try_from(leaf.size), leaf.modified_at) {
@@ -211,6 +237,7 @@ impl Rows {
     pub(super) fn append(&mut self, other: &Rows) {
         self.bytes.extend_from_slice(&other.bytes);
         self.count += other.count;
+        self.alike = self.alike.and(other.alike);
     }
 
     /// The record that begins at a place.
@@ -235,6 +262,14 @@ impl Rows {
         self.count
     }
 
+    /// Bytes that all keys are known to begin with alike.
+    pub(super) fn shared(&self) -> usize {
+        match self.alike {
+            Alike::Of(_, shared) => shared,
+            Alike::None | Alike::Mixed => 0,
+        }
+    }
+
     /// The records as they are written to a file.
     pub(super) fn as_bytes(&self) -> &[u8] {
         &self.bytes
@@ -243,7 +278,7 @@ impl Rows {
     /// Forgets the records and keeps the room.
     pub(super) fn clear(&mut self) {
         self.bytes.clear();
-        self.count = 0;
+        (self.count, self.alike) = (0, Alike::None);
     }
 }
 

@@ -150,10 +150,26 @@ impl Ord for KeyRef<'_> {
     fn cmp(&self, other: &KeyRef<'_>) -> Ordering {
         let (one, two) = (self.start.len(), other.start.len());
         match one.cmp(&two) {
-            Ordering::Equal => self.start.cmp(other.start).then_with(|| self.rest.cmp(other.rest)),
+            Ordering::Equal => in_order(self.start, other.start).then_with(|| in_order(self.rest, other.rest)),
             Ordering::Less => compare(self, other),
             Ordering::Greater => compare(other, self).reverse(),
         }
+    }
+}
+
+/// As slices compare; those of one length up to two words without a call.
+fn in_order(one: &[u8], other: &[u8]) -> Ordering {
+    let words = |bytes: &[u8]| {
+        let (first, last) = (bytes.first_chunk()?, bytes.last_chunk()?);
+        Some((u64::from_be_bytes(*first), u64::from_be_bytes(*last)))
+    };
+    if one.len() != other.len() || one.len() > 2 * WORD {
+        return one.cmp(other);
+    }
+    match (words(one), words(other)) {
+        // Where the first words are the same, the last ones overlap them in what is the same.
+        (Some(one), Some(other)) => one.cmp(&other),
+        _ => one.cmp(other),
     }
 }
 

@@ -33,19 +33,13 @@ pub(super) struct KeyOrder {
 /// Keys of one store begin alike, so what all of them share is passed over, and the next eight bytes are sorted as numbers;
 /// records that agree in those are sorted among themselves by what follows.
 pub(super) fn in_key_order(rows: &Rows, shapes: &Shapes) -> KeyOrder {
-    let mut shared = usize::MAX;
-    let mut kind = None;
+    let shared = rows.shared();
     let mut places = Vec::with_capacity(rows.len());
-    for (at, row) in rows.iter(shapes) {
-        let (shape, of_shape) = row.shape();
-        // Keys of one shape have in common what each has in common with the shape.
-        shared = if *kind.get_or_insert(shape) == shape { shared.min(of_shape) } else { 0 };
-        places.push(Place { word: 0, at });
-    }
+    places.extend(rows.iter(shapes).map(|(at, row)| Place { word: row.key().word(shared), at }));
     let may_repeat = match places.len() {
         0 | 1 => false,
         _ if shared == 0 => sort((rows, shapes), &mut places, 0),
-        _ => sort_from((rows, shapes), &mut places, shared),
+        _ => sort_by_words((rows, shapes), &mut places, shared),
     };
     KeyOrder { places: places.into_iter().map(|place| place.at).collect(), may_repeat }
 }
@@ -77,6 +71,12 @@ fn sort_from(of: (&Rows, &Shapes), places: &mut [Place], from: usize) -> bool {
     for place in places.iter_mut() {
         place.word = key(place).word(from);
     }
+    sort_by_words(of, places, from)
+}
+
+/// Sorts records whose words are those from `from` on, before which their keys are the same; whether there may be repeats.
+fn sort_by_words(of: (&Rows, &Shapes), places: &mut [Place], from: usize) -> bool {
+    let key = |place: &Place| of.0.at(place.at, of.1).key();
     by_word(places);
     let mut may_repeat = false;
     for run in places.chunk_by_mut(|one, other| one.word == other.word).filter(|run| run.len() > 1) {
